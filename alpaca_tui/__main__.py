@@ -1,0 +1,5 @@
+"""`python -m alpaca_tui`."""
+
+from alpaca_tui.cli import run
+
+run()

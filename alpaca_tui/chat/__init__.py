@@ -1,0 +1,1 @@
+"""The conversation, prompt formats and settings. Knows no screen and no Numba."""

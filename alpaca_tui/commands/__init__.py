@@ -1,0 +1,1 @@
+"""One module a verb: flags in, one call down, words out."""

@@ -1,0 +1,221 @@
+"""What the interface knows of the engine: its states, its events, and the few calls it makes.
+
+Imports the standard library only, so that a screen can be painted before NumPy and Numba are there. The
+real implementation is `engine.worker.EngineWorker`; tests put a scripted one in its place.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class EngineState(enum.Enum):
+    """The one state of the engine: status line, enabled keys and tests all read it."""
+
+    EMPTY = "empty"  # no model loaded yet
+    LOADING = "loading"
+    COMPILING = "compiling"
+    IDLE = "idle"
+    PREFILL = "prefill"
+    GENERATING = "generating"
+    STOPPING = "stopping"
+    FAILED = "failed"  # the last load failed; the message says why
+
+    @property
+    def busy(self) -> bool:
+        return self not in (EngineState.EMPTY, EngineState.IDLE, EngineState.FAILED)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is chosen. `temp <= 0` is greedy; `seed < 0` takes a new seed for each reply."""
+
+    temp: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    repeat_penalty: float = 1.1
+    repeat_last_n: int = 64
+    seed: int = -1
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded. `None` means: chosen by the engine (context of the model, usable cores)."""
+
+    n_ctx: int | None = None
+    n_threads: int | None = None
+    n_batch: int = 512
+    norm_eps: float | None = None
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the screen says of a loaded model. Sizes are bytes."""
+
+    path: Path
+    name: str
+    description: str  # "llama 7B q4_0, gguf v3"
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_threads: int
+    memory: int
+    guide: bool = False  # the tiny model that ships with the program
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a prompt. `tokens`, where known, is used as it is; else `text` is encoded.
+
+    Text never becomes a control token, whatever it says. `bos` puts the model's BOS before it; `eos` puts
+    its EOS after it; `space_prefix` puts one space before the text, as llama.cpp does for the prompt but not
+    for `-ins` prefixes and user lines.
+    """
+
+    text: str
+    bos: bool = False
+    eos: bool = False
+    space_prefix: bool = False
+    tokens: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One reply to make.
+
+    `prefix` (the instruction) always stays in context; `turns` are the exchanges so far, oldest first, the
+    last one being the question to answer (and, to continue a stopped reply, that reply so far). When they do
+    not fit, whole oldest turns are left out, and `ContextCut` says from which turn on the model remembers.
+    """
+
+    prefix: tuple[Segment, ...]
+    turns: tuple[tuple[Segment, ...], ...]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int = 256  # < 0: until the model ends its reply
+    stop: tuple[str, ...] = ()
+    n_batch: int | None = None  # None: as loaded
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Numbers of the reply in the making or just made. Speeds are tokens per second; times are seconds."""
+
+    prompt_tokens: int = 0  # of the whole prompt
+    reused_tokens: int = 0  # of them, already in the context from last time
+    prompt_seconds: float = 0.0
+    generated_tokens: int = 0
+    generate_seconds: float = 0.0
+    first_token_seconds: float = 0.0
+    n_past: int = 0  # context used
+    n_ctx: int = 0
+    seed: int = 0
+
+    @property
+    def prompt_speed(self) -> float:
+        evaluated = self.prompt_tokens - self.reused_tokens
+        return evaluated / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
+
+    @property
+    def generate_speed(self) -> float:
+        return self.generated_tokens / self.generate_seconds if self.generate_seconds > 0 else 0.0
+
+
+# --- events, in the order in which they happen -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StateChanged:
+    state: EngineState
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a load, a compilation or a prefill is. `what` names the item, e.g. a kernel; may be empty."""
+
+    state: EngineState  # LOADING, COMPILING or PREFILL
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    model: ModelInfo
+
+
+@dataclass(frozen=True)
+class ContextCut:
+    """The model's memory now begins at this turn of the request (0: it sees everything)."""
+
+    first_turn: int
+
+
+@dataclass(frozen=True)
+class TextChunk:
+    """Text that was generated since the last chunk: whole characters only."""
+
+    text: str
+
+
+class FinishReason(enum.Enum):
+    END = "end"  # the model ended its reply
+    LENGTH = "length"  # max_tokens reached
+    STOPPED = "stopped"  # stop() was called
+    STOP_TEXT = "stop_text"  # one of `stop` appeared
+    CONTEXT = "context"  # nothing more fits, even after leaving out old turns
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The reply is over. `tokens` are its token ids (EOS left out), to be sent back as `Segment.tokens`."""
+
+    reason: FinishReason
+    stats: Stats
+    tokens: tuple[int, ...] = ()
+    message: str = ""  # why, when FAILED
+
+
+@dataclass(frozen=True)
+class LoadFailed:
+    message: str
+
+
+Event = StateChanged | Progress | Loaded | ContextCut | TextChunk | Finished | LoadFailed
+
+
+class ChatEngine(Protocol):
+    """The engine as the interface sees it. No call blocks; what happens comes out of `poll`."""
+
+    @property
+    def state(self) -> EngineState: ...
+
+    @property
+    def stats(self) -> Stats:
+        """Live numbers, cheap to read at any time."""
+        ...
+
+    def load(self, path: Path, options: LoadOptions) -> None: ...
+
+    def generate(self, request: GenerateRequest) -> None: ...
+
+    def set_sampling(self, sampling: SamplingParams) -> None:
+        """Takes effect with the next token, also in the middle of a reply."""
+        ...
+
+    def set_threads(self, n_threads: int) -> None: ...
+
+    def stop(self) -> None:
+        """End the load, prefill or reply in progress; what was generated stays."""
+        ...
+
+    def poll(self) -> Sequence[Event]:
+        """Events since the last call, oldest first; consecutive text chunks may come joined."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What is on disk: containers, block formats, vocabularies. Knows nothing else of ours, and no Numba."""

@@ -1,0 +1,1 @@
+"""Everything Numba: SIMD vocabulary, matrix products per block format, attention, the thread team."""

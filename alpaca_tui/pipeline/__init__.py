@@ -1,0 +1,1 @@
+"""What happens to weights before a chat: merge, verify, convert, quantise, perplexity."""
