@@ -10,13 +10,10 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 APP = "alpaca-tui"
 
@@ -50,17 +47,23 @@ def available_memory() -> int | None:
 
 def cache_dir() -> Path:
     """For what can be made again (compiled kernels). Not created here."""
-    return Path(platformdirs.user_cache_dir(APP, appauthor=False))
+    return _folder("user_cache_dir")
 
 
 def data_dir() -> Path:
     """For what the user would miss (conversations). Not created here."""
-    return Path(platformdirs.user_data_dir(APP, appauthor=False))
+    return _folder("user_data_dir")
 
 
 def config_dir() -> Path:
     """For what the user writes (settings, themes). Not created here."""
-    return Path(platformdirs.user_config_dir(APP, appauthor=False))
+    return _folder("user_config_dir")
+
+
+def _folder(kind: str) -> Path:
+    import platformdirs  # here, not above: `--help` answers without it
+
+    return Path(getattr(platformdirs, kind)(APP, appauthor=False))
 
 
 def set_utf8_console() -> None:
@@ -199,6 +202,8 @@ def _macos_memory(run: Run) -> int | None:
 
 
 def _output(command: list[str]) -> str | None:
+    import subprocess  # here, not above: only macOS asks
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
