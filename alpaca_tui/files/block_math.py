@@ -18,7 +18,7 @@ U8 = npt.NDArray[np.uint8]
 Fields = list[npt.NDArray]
 
 QK = 32
-_FOUR = np.uint8(4)
+_FOUR, _LOW = np.uint8(4), np.uint8(15)
 
 
 def round_away(x: F32) -> F32:
@@ -54,22 +54,22 @@ def field(blocks: U8, start: int, dtype: str) -> F32:
 
 def nibbles_split(q: U8) -> U8:
     """Byte j holds element j (low) and element j + 16 (high): every layout since May 2023."""
-    return (q[:, :16] & 15) | ((q[:, 16:] & 15) << _FOUR)
+    return (q[:, :16] & _LOW) | ((q[:, 16:] & _LOW) << _FOUR)
 
 
 def nibbles_paired(q: U8) -> U8:
     """Byte j holds elements 2j (low) and 2j + 1 (high): ggjt v1 and before."""
-    return (q[:, 0::2] & 15) | ((q[:, 1::2] & 15) << _FOUR)
+    return (q[:, 0::2] & _LOW) | ((q[:, 1::2] & _LOW) << _FOUR)
 
 
 def split_nibbles(qs: U8) -> U8:
     """u8 [n, 16] -> u8 [n, 32], the reverse of `nibbles_split`."""
-    return np.concatenate([qs & 15, qs >> 4], axis=1)
+    return np.concatenate([qs & _LOW, qs >> 4], axis=1)
 
 
 def paired_nibbles(qs: U8) -> U8:
     """u8 [n, 16] -> u8 [n, 32], the reverse of `nibbles_paired`."""
-    return np.stack([qs & 15, qs >> 4], axis=2).reshape(len(qs), QK)
+    return np.stack([qs & _LOW, qs >> 4], axis=2).reshape(len(qs), QK)
 
 
 def fifth_bits(q: U8) -> U8:

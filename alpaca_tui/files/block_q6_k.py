@@ -43,7 +43,7 @@ def _fit(x: F32) -> tuple[F32, F32]:
     weighted = weight * x
 
     def trial(step: int) -> tuple[F32, F32, F32]:
-        iscale: F32 = -(np.float32(_HALF) + np.float32(0.1) * np.float32(step)) / safe_top
+        iscale = np.divide(-(np.float32(_HALF) + np.float32(0.1) * np.float32(step)), safe_top)
         levels = _levels(iscale[:, None] * x)
         return levels, _ordered_sum(weighted * levels), _ordered_sum((weight * levels) * levels)
 
@@ -74,7 +74,7 @@ def pack_q6_k(x: F32) -> Fields:
     scales = np.where(alive, np.minimum(np.rint(iscale * scale), np.float32(127)), np.float32(0))
     step = d.astype(np.float32) * scales
     exact = step != 0  # else the levels of the search stay
-    scaled: F32 = x.reshape(n, 16, 16) / np.where(exact, step, np.float32(1))[:, :, None]
+    scaled = np.divide(x.reshape(n, 16, 16), np.where(exact, step, np.float32(1))[:, :, None])
     levels = np.where(exact[:, :, None], _levels(scaled), levels)
     q = np.where(alive, (levels + np.float32(_HALF)).reshape(n, QK_K), np.float32(0)).astype(np.uint8)
     q = q.reshape(n, 2, 4, 32)
