@@ -11,7 +11,7 @@ import atexit
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,28 @@ def set_utf8_console() -> None:
             _quietly(reconfigure, encoding="utf-8", errors="replace")
     if sys.platform == "win32":
         _quietly(_ask_windows, _windows_console)
+    else:
+        _utf8_locale(os.environ)
+
+
+def _utf8_locale(environ: MutableMapping[str, str]) -> None:
+    """A UTF-8 character set for C libraries where the locale has another.
+
+    GNU readline looks at the environment, not at Python: under LC_ALL=C it would take the bytes of a Chinese
+    character for Meta keys. Only LC_CTYPE changes; LC_ALL, which would overrule it, becomes LANG.
+    """
+    import locale
+
+    if locale.nl_langinfo(locale.CODESET).upper().replace("-", "") == "UTF8":
+        return
+    for name in ("C.UTF-8", "en_US.UTF-8", "UTF-8"):
+        try:
+            locale.setlocale(locale.LC_CTYPE, name)
+        except locale.Error:
+            continue
+        environ["LANG"] = environ.pop("LC_ALL", environ.get("LANG", "C"))
+        environ["LC_CTYPE"] = name
+        return
 
 
 # --- Linux -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import ctypes
 import io
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,14 @@ def test_console_is_utf8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) ->
     assert out.getvalue().decode("utf-8").split() == ["羊驼", "?"]
     assert sys.stdin.readline() == "你好\n"
     assert sys.stdin.readline() == "\ufffd\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has code pages instead")
+def test_readline_is_told_of_utf8_under_lc_all_c() -> None:
+    code = (
+        "import locale, os, sys; from alpaca_tui import system; system.set_utf8_console();"
+        "print(locale.nl_langinfo(locale.CODESET), os.environ.get('LC_ALL'), os.environ['LANG'], '羊驼')"
+    )
+    environ = {**os.environ, "LC_ALL": "C", "LANG": "xx"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=True)
+    assert done.stdout.decode("utf-8").split() == ["UTF-8", "None", "C", "羊驼"]

@@ -51,7 +51,8 @@ class Setting:
     def range_text(self) -> str:
         kind = "a whole number" if self.kind is int else "a number"
         extra = "".join(f", or {v}" for v, _ in self.special if not self.low <= v <= self.high)
-        return f"{kind} from {self.low:g} to {self.high:g}{extra}"
+        low, high = (f"{v:,}" if self.kind is int else f"{v:g}" for v in (self.low, self.high))
+        return f"{kind} from {low} to {high}{extra}"
 
 
 T, M, R = Applies.TOKEN, Applies.MESSAGE, Applies.RELOAD

@@ -1,0 +1,114 @@
+"""The command line: a verb per module of commands/, the chat where no verb is given.
+
+Nothing here or above the verb's own `run` imports Textual, NumPy or Numba: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from alpaca_tui import __version__
+from alpaca_tui.commands.flags import Parser, nearest
+from alpaca_tui.errors import UserError
+from alpaca_tui.system import set_utf8_console
+
+# verb -> (what stands after it in the usage line, what it does)
+VERBS = {
+    "main": ("[-m MODEL] [flags]", "the same chat in the plain terminal, for pipes and scripts"),
+    "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
+}
+OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+
+DESCRIPTION = """\
+A full-screen chat with a LLaMA or Alpaca model, on this computer's own CPU.
+Without a model, a tiny one that ships with the program answers questions about it.
+"""
+EPILOG = """\
+Long flags can be written with - or _ (--top-k, --top_k). Examples:
+  alpaca-tui
+  alpaca-tui -m zh-models/7B/ggml-model-q4_0.bin -f prompts/alpaca.txt -c 2048 --temp 0.2 -n 256
+  alpaca-tui main -p "What is an alpaca?"
+"""
+
+
+def run() -> NoReturn:
+    """The program. Leaves with 0; 2 after one sentence about what was wrong; 130 after Ctrl+C."""
+    set_utf8_console()
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # `alpaca-tui main | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command that `argv` (without the program's name) asks for, and returns its exit code."""
+    try:
+        verb, rest = split_verb(argv)
+        parser = parser_for(verb)
+        command = importlib.import_module(f"alpaca_tui.commands.{verb}")
+        command.add_arguments(parser)
+        return int(command.run(parser.parse(rest)))
+    except UserError as error:
+        message = str(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
+    except MemoryError:
+        message = "There is not enough memory for this; a smaller model or a smaller -c needs less."
+    except SystemExit as leave:  # argparse after --help and --version
+        return int(leave.code or OK)
+    print(f"alpaca-tui: {message}", file=sys.stderr)
+    return BAD_USE
+
+
+def split_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """(module of commands/, its arguments). A first word that is no verb is a model file, or a mistake."""
+    rest = list(argv)
+    if not rest or rest[0].startswith("-"):
+        return "chat", rest
+    word = rest[0]
+    if word in VERBS:
+        return word, rest[1:]
+    if Path(word).exists() or Path(word).name != word or Path(word).suffix:
+        return "chat", rest
+    hint = nearest(word, VERBS)
+    known = " and ".join(VERBS)
+    raise UserError(
+        f"There is no command {word!r}; "
+        + (f"did you mean {hint!r}?" if hint else f"the commands are {known}; without one, the chat opens.")
+    )
+
+
+def parser_for(verb: str) -> Parser:
+    """An empty parser for a verb, with the usage line, the words around its flags, -h and --version."""
+    if verb == "chat":
+        usage = ["%(prog)s [MODEL] [flags]"]
+        usage += [f"%(prog)s {name} {arguments}" for name, (arguments, _) in VERBS.items()]
+        width = max(map(len, VERBS)) + 2
+        verbs = "".join(f"  {name:{width}}{does}\n" for name, (_, does) in VERBS.items())
+        parser = Parser(
+            prog="alpaca-tui",
+            usage="\n       ".join(usage),
+            description=f"{DESCRIPTION}\ncommands (alpaca-tui COMMAND --help tells more):\n{verbs}",
+            epilog=EPILOG,
+        )
+    else:
+        arguments, does = VERBS[verb]
+        parser = Parser(
+            prog=f"alpaca-tui {verb}",
+            usage=f"%(prog)s {arguments}",
+            description=f"{does[0].upper()}{does[1:]}.",
+        )
+    parser.add_argument("--version", action="version", version=f"alpaca-tui {__version__}")
+    return parser

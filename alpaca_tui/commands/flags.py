@@ -1,0 +1,176 @@
+"""The flags that the chat and `main` share, made from the table of settings; and a parser that says, in one
+sentence, what is wrong with a command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from alpaca_tui.chat.settings import SETTINGS, Settings
+from alpaca_tui.engine.protocol import LoadOptions
+from alpaca_tui.errors import UserError
+from alpaca_tui.resources import prompts_dir, read_prompt
+
+# What a setting does, in the words of --help. (The screen has its own, in each language.)
+HELP = {
+    "temp": "randomness; 0 always takes the likeliest token",
+    "top_k": "choose among the K likeliest tokens; 0: all",
+    "top_p": "choose among the likeliest tokens that make up this share",
+    "repeat_penalty": "make tokens that were used lately less likely; 1: off",
+    "repeat_last_n": "how many tokens back that looks; 0: off, -1: all",
+    "n_predict": "longest reply in tokens; -1: until the model ends it",
+    "seed": "the same seed gives the same reply; -1: a new one each time",
+    "n_batch": "prompt tokens evaluated at once",
+    "n_threads": "threads; 0: as many as there are cores",
+    "n_ctx": "context in tokens; 0: the model's own, as far as memory allows",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """ArgumentParser whose complaints are UserErrors, and who knows no abbreviations."""
+
+    def __init__(self, prog: str, usage: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The flags in `argv`. Raises UserError for one that is unknown or lacks a good value."""
+        args, unknown = self.parse_known_args(argv)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            if not flag.startswith("-"):
+                raise UserError(f"{flag!r} is one argument too many; {self.prog} --help lists what there is.")
+            hint = nearest(flag, self._option_string_actions)
+            more = f"did you mean {hint}?" if hint else f"{self.prog} --help lists those there are."
+            raise UserError(f"There is no flag {flag}; {more}")
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument (\S+): expected one argument", message)
+        if found:
+            message = f"{found[1]} needs a value after it"
+        raise UserError(f"{message[0].upper()}{message[1:]}; {self.prog} --help tells more.")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that looks most like `word` (- and _ being the same), if any looks like it."""
+    import difflib
+
+    plain = {name.replace("_", "-"): name for name in reversed(list(known))}
+    close = difflib.get_close_matches(word.replace("_", "-"), plain, n=1)
+    return plain[close[0]] if close else None
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("-m", "--model", metavar="FILE", type=Path, help="GGUF, or ggml/ggmf/ggjt of 2023")
+    group.add_argument(
+        "--tokenizer",
+        metavar="FILE",
+        type=Path,
+        help="its tokenizer.model, where it has none of its own and none is beside it",
+    )
+    _both_spellings(
+        group,
+        ("-eps", "--rms-norm-eps"),
+        dest="norm_eps",
+        metavar="X",
+        type=_norm_eps,
+        help="epsilon of its norms, where the file does not say (default: 1e-6)",
+    )
+
+
+def add_settings_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag a setting, in both spellings; absent from the namespace where it was not given."""
+    group = parser.add_argument_group("settings")
+    for setting in SETTINGS:
+        _both_spellings(
+            group,
+            setting.flags,
+            dest=setting.key,
+            metavar="N" if setting.kind is int else "X",
+            type=setting.parse,
+            default=argparse.SUPPRESS,
+            help=f"{HELP[setting.key]} (default: {setting.default:g})",
+        )
+
+
+def add_prompt_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("prompt")
+    group.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="the instruction that stays in context (default: prompts/alpaca.txt)",
+    )
+    group.add_argument(
+        "-ins",
+        "--instruct",
+        action="store_true",
+        help="chat in the Alpaca format; always so, kept for old habits",
+    )
+    return group
+
+
+def settings_from(args: argparse.Namespace) -> tuple[Settings, frozenset[str]]:
+    """The settings, and the keys of those that were given as flags."""
+    given = {s.key: getattr(args, s.key) for s in SETTINGS if hasattr(args, s.key)}
+    return Settings(**given), frozenset(given)
+
+
+def load_options(args: argparse.Namespace, settings: Settings) -> LoadOptions:
+    if args.tokenizer is not None:
+        readable_file(args.tokenizer, "tokenizer.model file")
+    return replace(settings.load_options(), norm_eps=args.norm_eps, tokenizer=args.tokenizer)
+
+
+def instruction_from(args: argparse.Namespace) -> str:
+    """The text of the -f file without its trailing newline; of the shipped prompts/alpaca.txt without -f."""
+    return read_prompt(args.file if args.file is not None else prompts_dir() / "alpaca.txt")
+
+
+def readable_file(path: Path, what: str) -> Path:
+    """`path`, if it is a file that can be opened; else raises UserError with the nearest name beside it."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{str(path)!r} is a folder; name the {what} in it.")
+        with path.open("rb"):
+            return path
+    except FileNotFoundError:
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, beside)
+        more = f"did you mean {str(path.parent / hint)!r}?" if hint else f"name the {what} by its full path."
+        raise UserError(f"There is no file {str(path)!r}; {more}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"Cannot open the {what} {str(path)!r}: {reason}.") from None
+
+
+def _norm_eps(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1e-12 <= value <= 1e-2:
+        raise UserError(f"-eps takes a number from 1e-12 to 0.01, not {text!r}.")
+    return value
+
+
+def _both_spellings(group: argparse._ActionsContainer, flags: Sequence[str], **keywords: object) -> None:
+    """Adds a flag under the spelling with - (shown in --help) and, unseen, the one with _."""
+    shown = [flag for flag in flags if "_" not in flag]
+    unseen = [flag.replace("-", "_").replace("__", "--", 1) for flag in shown if "-" in flag.lstrip("-")]
+    group.add_argument(*shown, **keywords)  # type: ignore[arg-type]
+    if unseen:
+        group.add_argument(*unseen, **{**keywords, "help": argparse.SUPPRESS})  # type: ignore[arg-type]

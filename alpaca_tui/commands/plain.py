@@ -1,0 +1,278 @@
+"""A chat over three streams: messages in, replies out, everything else to stderr.
+
+The engine works in its own thread; this one reads its events, so that Ctrl+C is noticed at once also in the
+middle of a prompt of minutes.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from alpaca_tui.chat.settings import Settings
+from alpaca_tui.engine import protocol as p
+from alpaca_tui.errors import UserError
+
+OK, BAD_USE, INTERRUPTED = 0, 2, 130
+POLL_SECONDS = 0.01
+PATIENCE_SECONDS = 1.0  # what takes longer than this is reported while it lasts
+STOP_TEXT = "### Instruction:"
+GREEN, PLAIN = "\x1b[1m\x1b[32m", "\x1b[0m"
+WORDS = {
+    p.EngineState.LOADING: "Loading",
+    p.EngineState.COMPILING: "Preparing (first run only)",
+    p.EngineState.PREFILL: "Reading",
+}
+
+
+class Terminal:
+    """The three streams, and who is at the other end of each."""
+
+    def __init__(self, source: TextIO, out: TextIO, notices: TextIO, colour: bool = False) -> None:
+        self.source, self.out, self.notices = source, out, notices
+        self.asks = source.isatty()  # a person types: prompts, notices, and Ctrl+C comes back to the prompt
+        self.colour = colour and out.isatty()
+        self._since: float | None = None
+        self._line_shown = False
+        self._editing = self.asks and out.isatty() and self._line_editor()
+
+    def write(self, text: str) -> None:
+        self.clear_progress()
+        self.out.write(text)
+        self.out.flush()
+
+    def notice(self, text: str) -> None:
+        self.clear_progress()
+        print(text, file=self.notices, flush=True)
+
+    def hint(self, text: str) -> None:
+        """A notice for a person at the keyboard only."""
+        if self.asks:
+            self.notice(text)
+
+    def progress(self, event: p.Progress) -> None:
+        """One line that is written over, from the moment on when something takes long; not into files."""
+        self._since = self._since or time.monotonic()
+        if not self.notices.isatty() or time.monotonic() - self._since < PATIENCE_SECONDS:
+            return
+        share = f"{100 * event.done // event.total:3d} %" if event.total > 0 else ""
+        self.notices.write(f"\r\x1b[K{WORDS.get(event.state, '')} {event.what} {share}".rstrip())
+        self.notices.flush()
+        self._line_shown = True
+
+    def clear_progress(self) -> None:
+        self._since = None
+        if self._line_shown:
+            self.notices.write("\r\x1b[K")
+            self.notices.flush()
+            self._line_shown = False
+
+    def read_message(self) -> str | None:
+        r"""The next message, without its newline; None at the end. `\` at a line's end joins the next."""
+        lines: list[str] = []
+        while True:
+            line = self._read_line("> " if not lines else "  ")
+            if line is None:
+                return "\n".join(lines) if lines else None
+            if not line.endswith("\\"):
+                return "\n".join([*lines, line])
+            lines.append(line[:-1])
+
+    def _read_line(self, prompt: str) -> str | None:
+        if self._editing:
+            try:
+                return input(self._coloured(prompt))
+            except EOFError:
+                return None
+            finally:
+                if self.colour:
+                    self.write(PLAIN)
+        if self.asks:
+            self.notices.write(prompt)
+            self.notices.flush()
+        line = self.source.readline()
+        return line.removesuffix("\n").removesuffix("\r") if line else None
+
+    def _coloured(self, prompt: str) -> str:
+        # \1 and \2 tell readline that what is between them takes no room on the line
+        return f"{prompt}\1{GREEN}\2" if self.colour and self._marks else prompt
+
+    def _line_editor(self) -> bool:
+        """Readline where Python has it: `input` then edits the line, and remembers those before."""
+        try:
+            import readline
+        except ImportError:
+            self._marks = False
+        else:
+            self._marks = "libedit" not in (readline.__doc__ or "")
+        return self.source is sys.stdin and self.out is sys.stdout
+
+
+@dataclass
+class Turn:
+    """A message and its reply: `tokens` as they were sampled, `ended` if the model ended it itself."""
+
+    message: str
+    reply: str = ""
+    tokens: tuple[int, ...] = ()
+    ended: bool = False
+
+    def segments(self) -> tuple[p.Segment, ...]:
+        asked = (
+            p.Segment("\n\n### Instruction:\n\n", bos=True),
+            p.Segment(f"{self.message}\n"),
+            p.Segment("\n\n### Response:\n\n"),
+        )
+        if not self.tokens:
+            return asked
+        return (*asked, p.Segment(self.reply, tokens=self.tokens, eos=self.ended))
+
+
+@dataclass
+class PlainChat:
+    """A conversation. Raises UserError where the model cannot be loaded or a reply fails."""
+
+    engine: p.ChatEngine
+    terminal: Terminal
+    instruction: str
+    settings: Settings
+    turns: list[Turn] = field(default_factory=list)
+    _first_turn: int = 0
+
+    def load(self, path: Path, options: p.LoadOptions) -> None:
+        self.engine.load(path, options)
+        for event in self._events():
+            match event:
+                case p.Progress():
+                    self.terminal.progress(event)
+                case p.LoadFailed():
+                    self.terminal.clear_progress()
+                    raise UserError(event.message)
+                case p.Loaded():
+                    self.terminal.clear_progress()
+                    self._greet(event.model)
+                    return
+
+    def answer_once(self, message: str) -> int:
+        """Exit code: 0, or 130 if Ctrl+C cut the answer short."""
+        self.turns.append(Turn(message))
+        return INTERRUPTED if self._reply() is p.FinishReason.STOPPED else OK
+
+    def converse(self) -> int:
+        """Until the end of input (0). Ctrl+C stops a reply; at the prompt, or in a pipe, the chat (130)."""
+        reason = None
+        while True:
+            try:
+                message = self.terminal.read_message()
+            except KeyboardInterrupt:
+                self.terminal.write("\n")
+                return INTERRUPTED
+            if message is None:
+                self.terminal.hint("")
+                return OK
+            if message.strip():
+                self.turns.append(Turn(message))
+            elif reason not in (p.FinishReason.STOPPED, p.FinishReason.LENGTH):
+                continue  # an empty line goes on with a reply that was cut short, else means nothing
+            try:
+                reason = self._reply()
+            except UserError as error:
+                if not self.terminal.asks:
+                    raise
+                self.terminal.notice(f"({error})")
+                reason = None
+                if not self.turns[-1].tokens:
+                    self.turns.pop()
+            if reason is p.FinishReason.STOPPED and not self.terminal.asks:
+                return INTERRUPTED
+
+    def _greet(self, model: p.ModelInfo) -> None:
+        if model.guide:
+            self.terminal.hint(
+                "This is a tiny model that answers questions about the program; -m FILE opens a real one."
+            )
+        else:
+            self.terminal.hint(f"{model.name} ({model.description}), context {model.n_ctx}")
+        end = "Ctrl+Z and Enter end" if sys.platform == "win32" else "Ctrl+D ends"
+        self.terminal.hint(f"Ctrl+C stops a reply, \\ at the end of a line continues it, {end}.\n")
+
+    def _reply(self) -> p.FinishReason:
+        """Lets the last turn be answered, or its answer be continued, and writes it out as it comes."""
+        turn = self.turns[-1]
+        self.engine.generate(
+            p.GenerateRequest(
+                prefix=(p.Segment(self.instruction, bos=True, space_prefix=True),),
+                turns=tuple(t.segments() for t in self.turns),
+                sampling=self.settings.sampling(),
+                max_tokens=int(self.settings["n_predict"]),
+                stop=(STOP_TEXT,),
+            )
+        )
+        with interrupts() as pressed:
+            for event in self._events(pressed):
+                match event:
+                    case p.Progress():
+                        self.terminal.progress(event)
+                    case p.ContextCut():
+                        self._tell_cut(event.first_turn)
+                    case p.TextChunk():
+                        turn.reply += event.text
+                        self.terminal.write(event.text)
+                    case p.Finished():
+                        self.terminal.write("" if turn.reply.endswith("\n") else "\n")
+                        return self._finish(turn, event)
+        raise AssertionError("the events end with Finished")
+
+    def _finish(self, turn: Turn, event: p.Finished) -> p.FinishReason:
+        turn.tokens += event.tokens
+        turn.ended = event.reason is p.FinishReason.END
+        match event.reason:
+            case p.FinishReason.FAILED:
+                raise UserError(event.message)
+            case p.FinishReason.LENGTH:
+                self.terminal.hint(f"(stopped at {self.settings['n_predict']} tokens; an empty line goes on)")
+            case p.FinishReason.STOPPED:
+                self.terminal.hint("(stopped; an empty line goes on)")
+            case p.FinishReason.CONTEXT:
+                self.terminal.notice("(stopped: the context is full; -c takes a larger one)")
+        return event.reason
+
+    def _tell_cut(self, first_turn: int) -> None:
+        if first_turn > self._first_turn:
+            what = "message" if first_turn == 1 else f"{first_turn} messages"
+            self.terminal.notice(f"(the context is full: the model no longer knows the first {what})")
+        self._first_turn = first_turn
+
+    def _events(self, pressed: list[int] | None = None) -> Iterator[p.Event]:
+        """The engine's events as they come. A Ctrl+C in `pressed` stops the reply, the third the program."""
+        told = 0
+        while True:
+            yield from self.engine.poll()
+            if pressed and len(pressed) > told:
+                told = len(pressed)
+                if told > 2:
+                    raise KeyboardInterrupt
+                self.engine.stop()
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Collects the Ctrl+C presses in a list, instead of raising in the middle of whatever is being done."""
+    pressed: list[int] = []
+
+    def press(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,204 @@
+"""The plain-terminal chat over a scripted engine: what goes in, what comes out where, and Ctrl+C."""
+
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alpaca_tui.chat.settings import Settings
+from alpaca_tui.commands.plain import PlainChat, Terminal
+from alpaca_tui.engine import protocol as p
+from alpaca_tui.errors import UserError
+
+INFO = p.ModelInfo(Path("m.gguf"), "Tiny", "llama q4_0, gguf v3", 512, 512, 100, 2, 1000)
+END, STOPPED, LENGTH = p.FinishReason.END, p.FinishReason.STOPPED, p.FinishReason.LENGTH
+
+
+class ScriptedEngine:
+    """A ChatEngine that answers each request with the next list of events; None waits for stop()."""
+
+    def __init__(self, *replies: Sequence[p.Event | Callable[[], None] | None]) -> None:
+        self.replies = [list(reply) for reply in replies]
+        self.events: list[Any] = []
+        self.requests: list[p.GenerateRequest] = []
+        self.state, self.stats = p.EngineState.IDLE, p.Stats()
+        self.stops = 0
+
+    def load(self, path: Path, options: p.LoadOptions) -> None:
+        self.events = self.replies.pop(0)
+
+    def generate(self, request: p.GenerateRequest) -> None:
+        self.requests.append(request)
+        self.events = self.replies.pop(0)
+
+    def stop(self) -> None:
+        self.stops += 1
+        if self.events and self.events[0] is None:
+            self.events.pop(0)
+
+    def poll(self) -> list[p.Event]:
+        if not self.events or self.events[0] is None:
+            return []
+        event = self.events.pop(0)
+        if callable(event):
+            event()
+            return []
+        return [event]
+
+    def set_sampling(self, sampling: p.SamplingParams) -> None: ...
+    def set_threads(self, n_threads: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def finished(reason: p.FinishReason = END, *tokens: int, message: str = "") -> p.Finished:
+    return p.Finished(reason, p.Stats(), tokens, message)
+
+
+def answer(text: str, *tokens: int) -> list[p.Event]:
+    return [*(p.TextChunk(c) for c in text), finished(END, *tokens)]
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+class Scene:
+    """A chat over memory streams; `typed` as by a person at a terminal, else from a pipe."""
+
+    def __init__(self, typed: str, *replies: Sequence[Any], tty: bool = False, **settings: Any) -> None:
+        kind = Tty if tty else io.StringIO
+        self.out, self.notices = kind(), kind()
+        self.engine = ScriptedEngine(*replies)
+        terminal = Terminal(kind(typed), self.out, self.notices)
+        self.chat = PlainChat(self.engine, terminal, "Be brief.", Settings(**settings))
+
+
+def test_each_piped_line_is_answered_and_the_conversation_stays_in_context() -> None:
+    scene = Scene("你好\n\nwhat?\r\n", answer("好！", 7, 8), answer("yes\n", 9), temp=0.2, n_predict=33)
+    assert scene.chat.converse() == 0
+    assert scene.out.getvalue() == "好！\nyes\n"
+    assert scene.notices.getvalue() == ""
+    request = scene.engine.requests[1]
+    assert request.prefix == (p.Segment("Be brief.", bos=True, space_prefix=True),)
+    first, second = request.turns
+    assert first == (
+        p.Segment("\n\n### Instruction:\n\n", bos=True),
+        p.Segment("你好\n"),
+        p.Segment("\n\n### Response:\n\n"),
+        p.Segment("好！", tokens=(7, 8), eos=True),
+    )
+    assert [segment.text for segment in second] == [
+        "\n\n### Instruction:\n\n",
+        "what?\n",
+        "\n\n### Response:\n\n",
+    ]
+    assert request.stop == ("### Instruction:",)
+    assert (request.max_tokens, request.sampling.temp) == (33, 0.2)
+
+
+def test_a_backslash_at_the_end_of_a_line_joins_the_next() -> None:
+    scene = Scene("one\\\ntwo\\\nthree\nfour\\\n", answer("a", 1), answer("b", 2))
+    assert scene.chat.converse() == 0
+    assert [r.turns[-1][1].text for r in scene.engine.requests] == ["one\ntwo\nthree\n", "four\n"]
+
+
+def test_one_answer_is_all_that_stdout_gets() -> None:
+    scene = Scene("ignored\n", answer("42", 1))
+    assert scene.chat.answer_once("six times seven?") == 0
+    assert (scene.out.getvalue(), scene.notices.getvalue()) == ("42\n", "")
+
+
+def test_ctrl_c_in_a_reply_comes_back_to_the_prompt_and_an_empty_line_goes_on() -> None:
+    stopped = [p.TextChunk("half"), press_ctrl_c, None, finished(STOPPED, 5)]
+    scene = Scene("tell\n\nnext\n", stopped, answer(" done", 6), answer("ok", 7), tty=True)
+    assert scene.chat.converse() == 0
+    assert scene.engine.stops == 1
+    assert scene.out.getvalue() == "half\n done\nok\n"
+    assert "stopped" in scene.notices.getvalue()
+    continued, later = scene.engine.requests[1:]
+    assert continued.turns[0][3] == p.Segment("half", tokens=(5,), eos=False)
+    assert later.turns[0][3] == p.Segment("half done", tokens=(5, 6), eos=True)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_in_a_pipe_ends_with_130() -> None:
+    stopped = [p.TextChunk("half"), press_ctrl_c, None, finished(STOPPED, 5)]
+    scene = Scene("a\nb\n", stopped)
+    assert scene.chat.converse() == 130
+    assert scene.out.getvalue() == "half\n"
+    scene = Scene("", [press_ctrl_c, None, finished(STOPPED)])
+    assert scene.chat.answer_once("a") == 130
+
+
+def test_ctrl_c_at_the_prompt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(self: Terminal) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Terminal, "read_message", press)
+    assert Scene("", tty=True).chat.converse() == 130
+
+
+def test_a_third_ctrl_c_ends_a_program_that_does_not_stop() -> None:
+    scene = Scene("", [press_ctrl_c, press_ctrl_c, press_ctrl_c])
+    with pytest.raises(KeyboardInterrupt):
+        scene.chat.answer_once("a")
+
+
+def test_an_empty_line_after_a_finished_reply_means_nothing() -> None:
+    scene = Scene("a\n\n \n", answer("b", 1), tty=True)
+    assert scene.chat.converse() == 0
+    assert len(scene.engine.requests) == 1
+
+
+def test_prompts_and_words_about_the_chat_go_to_stderr_and_only_for_a_person() -> None:
+    scene = Scene("a\n", [p.Loaded(INFO)], [p.TextChunk("b"), finished(LENGTH, 1)], tty=True)
+    scene.chat.load(Path("m.gguf"), p.LoadOptions())
+    assert scene.chat.converse() == 0
+    notices = scene.notices.getvalue()
+    for word in ("Tiny", "Ctrl+C", "> ", "512 tokens"):
+        assert word in notices
+    assert scene.out.getvalue() == "b\n"
+
+
+def test_what_the_model_forgot_is_said_once() -> None:
+    cut = [p.ContextCut(1), *answer("a", 1)]
+    scene = Scene("1\n2\n3\n", answer("a", 1), cut, cut)
+    scene.chat.converse()
+    assert scene.notices.getvalue().count("knows the first message)") == 1
+
+
+def test_a_model_that_does_not_load_is_a_users_mistake() -> None:
+    scene = Scene("", [p.LoadFailed("no such layout")])
+    with pytest.raises(UserError, match="no such layout"):
+        scene.chat.load(Path("m.gguf"), p.LoadOptions())
+
+
+def test_a_reply_that_fails_ends_a_pipe_but_not_a_conversation() -> None:
+    failed = [finished(p.FinishReason.FAILED, message="too long")]
+    with pytest.raises(UserError, match="too long"):
+        Scene("a\n", failed).chat.converse()
+    scene = Scene("a\nb\n", failed, answer("c", 1), tty=True)
+    assert scene.chat.converse() == 0
+    assert "(too long)" in scene.notices.getvalue()
+    assert len(scene.engine.requests[1].turns) == 1  # what failed is not in the conversation
+
+
+def test_progress_is_shown_to_a_person_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(x * 0.7 for x in range(100))
+    monkeypatch.setattr("alpaca_tui.commands.plain.time.monotonic", lambda: next(clock))
+    events = [p.Progress(p.EngineState.COMPILING, n, 4, "matmul") for n in range(5)]
+    for tty in (True, False):
+        scene = Scene("", [*events, p.Loaded(INFO)], tty=tty)
+        scene.chat.load(Path("m.gguf"), p.LoadOptions())
+        assert ("Preparing (first run only) matmul 100 %" in scene.notices.getvalue()) is tty
+        assert "  0 %" not in scene.notices.getvalue()
