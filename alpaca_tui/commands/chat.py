@@ -37,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
             "The full-screen chat needs a terminal for its input and output; "
             "for pipes and scripts there is `alpaca-tui main`."
         )
+    from alpaca_tui.log import set_up_log
     from alpaca_tui.tui.app import run_app  # only now: Textual takes longer to import than all of the above
 
+    set_up_log()
     return run_app(
         model=model,
         settings=settings,

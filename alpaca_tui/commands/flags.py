@@ -27,7 +27,7 @@ HELP = {
     "seed": "the same seed gives the same reply; -1: a new one each time",
     "n_batch": "prompt tokens evaluated at once",
     "n_threads": "threads; 0: as many as there are cores",
-    "n_ctx": "context in tokens; 0: the model's own, as far as memory allows",
+    "n_ctx": "context in tokens; 0: the model's own, at most 2048",
 }
 
 

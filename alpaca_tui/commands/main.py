@@ -24,9 +24,14 @@ def run(args: argparse.Namespace) -> int:
     options = flags.load_options(args, settings)
     path = guide_model() if args.model is None else flags.readable_file(args.model, "model file")
 
-    from alpaca_tui.commands.plain import PlainChat, Terminal  # only now: the engine brings Numba along
+    from alpaca_tui.commands.plain import (
+        PlainChat,
+        Terminal,
+    )  # only now: all this takes longer to import than the above
     from alpaca_tui.engine.worker import EngineWorker
+    from alpaca_tui.log import set_up_log
 
+    set_up_log()
     terminal = Terminal(sys.stdin, sys.stdout, sys.stderr, colour=args.color)
     engine = EngineWorker()
     try:

@@ -11,19 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import deepcopy
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from alpaca_tui.chat.conversation import Conversation, Message
+from alpaca_tui.chat.formats import build_request
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.engine import protocol as p
 from alpaca_tui.errors import UserError
 
-OK, BAD_USE, INTERRUPTED = 0, 2, 130
+OK, INTERRUPTED = 0, 130
 POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 1.0  # what takes longer than this is reported while it lasts
-STOP_TEXT = "### Instruction:"
 GREEN, PLAIN = "\x1b[1m\x1b[32m", "\x1b[0m"
 WORDS = {
     p.EngineState.LOADING: "Loading",
@@ -115,36 +116,16 @@ class Terminal:
         return self.source is sys.stdin and self.out is sys.stdout
 
 
-@dataclass
-class Turn:
-    """A message and its reply: `tokens` as they were sampled, `ended` if the model ended it itself."""
-
-    message: str
-    reply: str = ""
-    tokens: tuple[int, ...] = ()
-    ended: bool = False
-
-    def segments(self) -> tuple[p.Segment, ...]:
-        asked = (
-            p.Segment("\n\n### Instruction:\n\n", bos=True),
-            p.Segment(f"{self.message}\n"),
-            p.Segment("\n\n### Response:\n\n"),
-        )
-        if not self.tokens:
-            return asked
-        return (*asked, p.Segment(self.reply, tokens=self.tokens, eos=self.ended))
-
-
-@dataclass
 class PlainChat:
-    """A conversation. Raises UserError where the model cannot be loaded or a reply fails."""
+    """A conversation. Raises UserError where the model cannot be loaded or a reply cannot be made."""
 
-    engine: p.ChatEngine
-    terminal: Terminal
-    instruction: str
-    settings: Settings
-    turns: list[Turn] = field(default_factory=list)
-    _first_turn: int = 0
+    def __init__(
+        self, engine: p.ChatEngine, terminal: Terminal, instruction: str, settings: Settings
+    ) -> None:
+        self.engine, self.terminal = engine, terminal
+        self.instruction, self.settings = instruction, settings
+        self.conversation = Conversation()
+        self._first_turn = 0  # of those that the model still knows
 
     def load(self, path: Path, options: p.LoadOptions) -> None:
         self.engine.load(path, options)
@@ -162,12 +143,10 @@ class PlainChat:
 
     def answer_once(self, message: str) -> int:
         """Exit code: 0, or 130 if Ctrl+C cut the answer short."""
-        self.turns.append(Turn(message))
-        return INTERRUPTED if self._reply() is p.FinishReason.STOPPED else OK
+        return INTERRUPTED if self._ask(message) is p.FinishReason.STOPPED else OK
 
     def converse(self) -> int:
         """Until the end of input (0). Ctrl+C stops a reply; at the prompt, or in a pipe, the chat (130)."""
-        reason = None
         while True:
             try:
                 message = self.terminal.read_message()
@@ -177,19 +156,15 @@ class PlainChat:
             if message is None:
                 self.terminal.hint("")
                 return OK
-            if message.strip():
-                self.turns.append(Turn(message))
-            elif reason not in (p.FinishReason.STOPPED, p.FinishReason.LENGTH):
-                continue  # an empty line goes on with a reply that was cut short, else means nothing
+            before = deepcopy(self.conversation)
             try:
-                reason = self._reply()
+                reason = self._ask(message) if message.strip() else self._go_on()
             except UserError as error:
                 if not self.terminal.asks:
                     raise
                 self.terminal.notice(f"({error})")
-                reason = None
-                if not self.turns[-1].tokens:
-                    self.turns.pop()
+                self.conversation = before  # what could not be answered is not in the model's way later
+                continue
             if reason is p.FinishReason.STOPPED and not self.terminal.asks:
                 return INTERRUPTED
 
@@ -203,18 +178,21 @@ class PlainChat:
         end = "Ctrl+Z and Enter end" if sys.platform == "win32" else "Ctrl+D ends"
         self.terminal.hint(f"Ctrl+C stops a reply, \\ at the end of a line continues it, {end}.\n")
 
-    def _reply(self) -> p.FinishReason:
-        """Lets the last turn be answered, or its answer be continued, and writes it out as it comes."""
-        turn = self.turns[-1]
-        self.engine.generate(
-            p.GenerateRequest(
-                prefix=(p.Segment(self.instruction, bos=True, space_prefix=True),),
-                turns=tuple(t.segments() for t in self.turns),
-                sampling=self.settings.sampling(),
-                max_tokens=int(self.settings["n_predict"]),
-                stop=(STOP_TEXT,),
-            )
-        )
+    def _ask(self, message: str) -> p.FinishReason:
+        question = self.conversation.add_question(message)
+        return self._reply(self.conversation.add_reply(question))
+
+    def _go_on(self) -> p.FinishReason | None:
+        """An empty line lets a reply that was cut short go on; else it means nothing."""
+        reply = self.conversation.last_reply
+        if reply is None or not reply.can_continue:
+            return None
+        self.conversation.resume(reply)
+        return self._reply(reply)
+
+    def _reply(self, reply: Message) -> p.FinishReason:
+        """Lets the model make the reply, or the rest of it, and writes it out as it comes."""
+        self.engine.generate(build_request(self.conversation, self.settings, self.instruction))
         with interrupts() as pressed:
             for event in self._events(pressed):
                 match event:
@@ -223,26 +201,31 @@ class PlainChat:
                     case p.ContextCut():
                         self._tell_cut(event.first_turn)
                     case p.TextChunk():
-                        turn.reply += event.text
+                        self.conversation.append_text(reply, event.text)
                         self.terminal.write(event.text)
                     case p.Finished():
-                        self.terminal.write("" if turn.reply.endswith("\n") else "\n")
-                        return self._finish(turn, event)
+                        if reply.text and not reply.text.endswith("\n"):
+                            self.terminal.write("\n")
+                        self.conversation.finish(
+                            reply, event.reason, event.stats, event.tokens, event.message
+                        )
+                        return self._explain(event)
         raise AssertionError("the events end with Finished")
 
-    def _finish(self, turn: Turn, event: p.Finished) -> p.FinishReason:
-        turn.tokens += event.tokens
-        turn.ended = event.reason is p.FinishReason.END
-        match event.reason:
+    def _explain(self, end: p.Finished) -> p.FinishReason:
+        """Says why a reply ended where it is not plain to see."""
+        match end.reason:
             case p.FinishReason.FAILED:
-                raise UserError(event.message)
+                raise UserError(end.message)
+            case p.FinishReason.CONTEXT if end.message:
+                raise UserError(end.message)
+            case p.FinishReason.CONTEXT:
+                self.terminal.notice("(stopped: the context is full; -c takes a larger one)")
             case p.FinishReason.LENGTH:
                 self.terminal.hint(f"(stopped at {self.settings['n_predict']} tokens; an empty line goes on)")
             case p.FinishReason.STOPPED:
                 self.terminal.hint("(stopped; an empty line goes on)")
-            case p.FinishReason.CONTEXT:
-                self.terminal.notice("(stopped: the context is full; -c takes a larger one)")
-        return event.reason
+        return end.reason
 
     def _tell_cut(self, first_turn: int) -> None:
         if first_turn > self._first_turn:

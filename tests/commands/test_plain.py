@@ -183,14 +183,22 @@ def test_a_model_that_does_not_load_is_a_users_mistake() -> None:
         scene.chat.load(Path("m.gguf"), p.LoadOptions())
 
 
-def test_a_reply_that_fails_ends_a_pipe_but_not_a_conversation() -> None:
-    failed = [finished(p.FinishReason.FAILED, message="too long")]
+@pytest.mark.parametrize("reason", [p.FinishReason.FAILED, p.FinishReason.CONTEXT])
+def test_a_reply_that_cannot_be_made_ends_a_pipe_but_not_a_conversation(reason: p.FinishReason) -> None:
+    failed = [finished(reason, message="too long")]
     with pytest.raises(UserError, match="too long"):
         Scene("a\n", failed).chat.converse()
     scene = Scene("a\nb\n", failed, answer("c", 1), tty=True)
     assert scene.chat.converse() == 0
     assert "(too long)" in scene.notices.getvalue()
+    assert scene.out.getvalue() == "c\n"
     assert len(scene.engine.requests[1].turns) == 1  # what failed is not in the conversation
+
+
+def test_a_full_context_is_said() -> None:
+    scene = Scene("a\n", [p.TextChunk("b"), finished(p.FinishReason.CONTEXT, 1)])
+    assert scene.chat.converse() == 0
+    assert "context is full" in scene.notices.getvalue()
 
 
 def test_progress_is_shown_to_a_person_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
