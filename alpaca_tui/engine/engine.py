@@ -1,0 +1,297 @@
+"""The engine as a Python object: a model file, its tokenizer, and replies token by token.
+
+from alpaca_tui.engine import Engine, Sampling
+
+with Engine.load("model.gguf", n_ctx=2048) as engine:
+    ids = engine.tokenizer.encode("Once upon a time")
+    for token in engine.generate(ids, Sampling(temp=0.2, seed=1), max_tokens=100):
+        print(token.text, end="", flush=True)
+    print(f"{engine.stats.generate_speed:.1f} tokens/s")
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
+from alpaca_tui.engine.protocol import FinishReason, ModelInfo, SamplingParams, Stats
+from alpaca_tui.engine.sampling import Sampler, checked
+from alpaca_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from alpaca_tui.engine.tokenizer import Tokenizer
+    from alpaca_tui.files.model_file import ModelFile
+
+OnLoad = Callable[[str, int, int, str], None]  # stage ("load" or "compile"), done, total, what
+DEFAULT_N_CTX = 2048
+
+
+class Engine:
+    """A loaded model. One thread at a time may use it; `stop`, `set_sampling` and `stats` serve any thread.
+
+    `model` says what was loaded; `tokenizer` has `encode(text, bos=True, space_prefix=True)`, `decode(ids)`
+    and `n_vocab`; `stats` are the numbers of the reply in the making or just made, `finish_reason` says why
+    it ended.
+    """
+
+    def __init__(
+        self, executor: Executor, tokenizer: Tokenizer, model: ModelInfo, file: ModelFile | None = None
+    ) -> None:
+        """For engines made of parts already at hand; `load` is the usual way."""
+        self.tokenizer = tokenizer
+        self.model = model
+        self._executor = executor
+        self._file = file
+        self._context = Context(executor)
+        self._reply: Reply | None = None
+        self._stop = threading.Event()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        n_ctx: int | None = None,
+        n_threads: int | None = None,
+        n_batch: int = 512,
+        tokenizer: str | Path | None = None,
+        norm_eps: float | None = None,
+        on_progress: OnLoad | None = None,
+    ) -> Engine:
+        """The model in `path`, ready to run.
+
+        `n_ctx`: tokens of context, by default the model's own, at most 2048. `n_threads`: by default one
+        for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `tokenizer`: a
+        tokenizer.model to use instead of what the file has. `norm_eps`: for the formats of 2023, which do
+        not carry it (default 1e-6). `on_progress(stage, done, total, what)` hears of stage "load" and
+        "compile"; what it raises ends the load.
+
+        Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory.
+        """
+        from alpaca_tui.engine.model import Model
+        from alpaca_tui.engine.tokenizer import Tokenizer
+        from alpaca_tui.files.model_file import open_model
+        from alpaca_tui.resources import guide_model
+        from alpaca_tui.system import usable_cores
+
+        path = Path(path)
+        file = open_model(path, tokenizer=Path(tokenizer) if tokenizer else None, norm_eps=norm_eps)
+        try:
+            if file.vocab is None:
+                raise UserError(
+                    f"{path} has no vocabulary: put its tokenizer.model beside it or one folder up."
+                )
+            vocabulary = Tokenizer(file.vocab)
+            n_ctx = n_ctx or min(file.hparams.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
+            n_batch = max(1, min(n_batch, n_ctx))
+            n_threads = n_threads or usable_cores()
+            check_memory(file, n_ctx, n_batch)
+            executor = Model(
+                file,
+                n_ctx=n_ctx,
+                n_threads=n_threads,
+                n_batch=n_batch,
+                on_progress=on_progress or (lambda stage, done, total, what: None),
+            )
+        except BaseException:
+            file.close()
+            raise
+        info = ModelInfo(
+            path=path,
+            name=file.name,
+            description=file.description,
+            n_ctx=n_ctx,
+            n_ctx_train=file.hparams.n_ctx_train,
+            n_vocab=file.hparams.n_vocab,
+            n_threads=n_threads,
+            memory=executor.memory,
+            guide=_same_file(path, guide_model()),
+        )
+        return cls(executor, vocabulary, info, file)
+
+    @property
+    def stats(self) -> Stats:
+        return self._reply.stats if self._reply else Stats(n_ctx=self.model.n_ctx)
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the last reply ended; None before that, and for a reply that was abandoned."""
+        return self._reply.reason if self._reply else None
+
+    @property
+    def context(self) -> Sequence[int]:
+        """The tokens evaluated so far, as the next prompt will be compared with them."""
+        return tuple(self._context.tokens)
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """What the model says after each of `ids`, from an empty context: float32 [len(ids), n_vocab].
+
+        Raises UserError where `ids` are no tokens of this model or more than its context holds, and
+        `engine.stopped.Stopped` when `stop` was called meanwhile.
+        """
+        tokens = self._checked(ids, self.model.n_ctx)
+        self._begin()
+        self._context.rewind(())
+        out = np.empty((len(tokens), self._executor.n_vocab), np.float32)
+        for at in range(0, len(tokens), self._executor.n_batch):
+            chunk = tokens[at : at + self._executor.n_batch]
+            out[at : at + len(chunk)] = self._context.eval(chunk, len(chunk))
+        return out
+
+    def generate(
+        self,
+        ids: Sequence[int],
+        sampling: SamplingParams | None = None,
+        *,
+        max_tokens: int = -1,
+        stop: str | Sequence[str] = (),
+        n_batch: int | None = None,
+        on_progress: OnProgress | None = None,
+        refit: Refit | None = None,
+    ) -> Iterator[Token]:
+        """The tokens that follow `ids`, as they are made, each with the text that it adds.
+
+        What `ids` have in common with the context of the call before is not evaluated again. The reply ends
+        with the model's end token (which is not among the tokens), after `max_tokens` (< 0: no limit), at
+        one of the texts in `stop` (which is not shown: tokens that may begin one are held back until that
+        is decided), with `stop()`, or when the context is full. `on_progress(done, total)` counts prompt
+        tokens while these are evaluated. `refit(tokens so far)` may give a shorter context, ending with
+        these, to go on with when the context is full.
+
+        The iterator may be dropped half way. It ends, with a RuntimeError, when another call takes its place.
+        Raises UserError where `ids` are empty, too many, or no tokens of this model.
+        """
+        tokens = self._checked(ids, self.model.n_ctx - 1)
+        if not tokens:
+            raise UserError("There is nothing to continue: the prompt has no tokens; give it at least one.")
+        self._begin()
+        reply = Reply(
+            self._context,
+            self.tokenizer,
+            tokens,
+            Sampler(sampling or SamplingParams(), self._executor.n_vocab),
+            max_tokens=max_tokens,
+            stop=(stop,) if isinstance(stop, str) else stop,
+            n_batch=n_batch,
+            stopped=self._stop.is_set,
+            on_progress=on_progress,
+            refit=refit,
+        )
+        self._reply = reply
+        return self._run(reply)
+
+    def _run(self, reply: Reply) -> Iterator[Token]:
+        tokens = iter(reply)
+        while True:
+            if self._reply is not reply:
+                raise RuntimeError("This reply was given up: another call of the engine came meanwhile.")
+            token = next(tokens, None)
+            if token is None:
+                return
+            yield token
+
+    @property
+    def reply_tokens(self) -> tuple[int, ...]:
+        """The ids of the last reply as they may stand in the next prompt: no stop text, no half character."""
+        return tuple(self._reply.tokens) if self._reply else ()
+
+    def set_sampling(self, sampling: SamplingParams) -> None:
+        """New parameters for the reply in the making, from its next token on; its seed stays."""
+        if self._reply:
+            self._reply.sampler.params = checked(sampling)
+
+    def stop(self) -> None:
+        """Ends the reply or evaluation in progress, within some 50 ms; what was generated stays."""
+        self._stop.set()
+        self._executor.request_stop()
+
+    def set_threads(self, n_threads: int) -> None:
+        """From the next evaluation on; 0 is one for each usable core."""
+        if n_threads <= 0:
+            from alpaca_tui.system import usable_cores
+
+            n_threads = usable_cores()
+        self._executor.set_threads(n_threads)
+
+    def close(self) -> None:
+        """Gives the memory back; the engine cannot be used afterwards."""
+        self._reply = None
+        self._executor.close()
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        self._reply = None
+        self._stop.clear()
+        self._executor.clear_stop()
+
+    def _checked(self, ids: Sequence[int], limit: int) -> list[int]:
+        tokens = [int(i) for i in ids]
+        wrong = next((i for i in tokens if not 0 <= i < self._executor.n_vocab), None)
+        if wrong is not None:
+            raise UserError(
+                f"{wrong} is no token of this model, which has 0 to {self._executor.n_vocab - 1}."
+            )
+        if len(tokens) > limit:
+            raise UserError(
+                f"The prompt has {len(tokens)} tokens, {len(tokens) - limit} too many for a context of "
+                f"{self.model.n_ctx}; shorten it, or load the model with a larger context (-c)."
+            )
+        return tokens
+
+
+def check_memory(file: ModelFile, n_ctx: int, n_batch: int) -> None:
+    """Raises UserError where the model with this context needs more memory than is free."""
+    from alpaca_tui.engine.model import required_memory
+    from alpaca_tui.system import available_memory
+
+    free = available_memory()
+    needed = required_memory(file, n_ctx, n_batch)
+    if free is None or needed <= free:
+        return
+    fits = largest_context(lambda n: required_memory(file, n, min(n_batch, n)), free, n_ctx)
+    advice = (
+        f"-c {fits} would fit" if fits else "no context is small enough; use a smaller model or quantisation"
+    )
+    raise UserError(
+        f"{file.path.name} with a context of {n_ctx} needs {_gib(needed)} of memory, but only {_gib(free)} "
+        f"are free: {advice}."
+    )
+
+
+def largest_context(required: Callable[[int], int], free: int, n_ctx: int) -> int:
+    """The largest context below `n_ctx` whose `required(n)` bytes fit in `free`; 0 where none does.
+
+    Rounded down to a multiple of 256, or of 8 below that; 8 is the smallest that can be set.
+    """
+    low, high = 0, n_ctx
+    while low < high - 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if required(middle) <= free else (low, middle)
+    return low // 256 * 256 or low // 8 * 8
+
+
+def _gib(n: int) -> str:
+    return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False

@@ -1,0 +1,336 @@
+"""The engine behind the interface: one thread that owns it, commands in, events out.
+
+Imports the standard library and the protocol only: NumPy, Numba and the engine come in the thread, with the
+first load. The thread is a daemon that touches no screen; nothing here waits for it but `close`, and that for
+two seconds at most.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpaca_tui.engine.protocol import (
+    ContextCut,
+    EngineState,
+    Event,
+    Finished,
+    FinishReason,
+    GenerateRequest,
+    Loaded,
+    LoadFailed,
+    LoadOptions,
+    Progress,
+    SamplingParams,
+    Segment,
+    StateChanged,
+    Stats,
+    TextChunk,
+)
+from alpaca_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from alpaca_tui.engine.engine import Engine
+    from alpaca_tui.engine.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+CLOSE_SECONDS = 2.0
+OUT_OF_MEMORY = "The computer ran out of memory: load a smaller model or a smaller context (-c)."
+
+
+class _Cancelled(Exception):  # noqa: N818 - no error
+    """Raised through a load to end it."""
+
+
+@dataclass
+class _Load:
+    path: Path
+    options: LoadOptions
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class _Generate:
+    request: GenerateRequest
+    sampling: SamplingParams
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+class EngineWorker:
+    """`protocol.ChatEngine`, for real.
+
+    `load` ends what is in progress and closes the model before it opens the new one, since both may not fit
+    in memory; after a failed or stopped load there is no model. `generate` while busy waits for its turn.
+    `state` is right from the moment of the call. `open_engine` makes the engine, for tests; by default
+    `Engine.load`.
+    """
+
+    def __init__(self, open_engine: Callable[..., Engine] | None = None) -> None:
+        self._open_engine = open_engine
+        self._engine: Engine | None = None
+        self._commands: queue.Queue[_Load | _Generate | None] = queue.Queue()
+        self._lock = threading.Lock()  # over all that follows
+        self._events: deque[Event] = deque()
+        self._jobs: list[_Load | _Generate] = []  # the one in progress and those waiting
+        self._state = EngineState.EMPTY
+        self._n_threads: int | None = None  # wanted, not yet set
+        self._cut = 0  # the first turn that the interface believes to be in context
+        self._closed = False
+        self._rest = EngineState.EMPTY  # the state between jobs
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    # --- the interface's side ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    @property
+    def stats(self) -> Stats:
+        engine = self._engine
+        return engine.stats if engine else Stats()
+
+    def load(self, path: Path, options: LoadOptions) -> None:
+        self.stop()
+        self._submit(_Load(path, options), EngineState.LOADING)
+
+    def generate(self, request: GenerateRequest) -> None:
+        self._submit(_Generate(request, request.sampling), EngineState.PREFILL)
+
+    def set_sampling(self, sampling: SamplingParams) -> None:
+        with self._lock:
+            for job in self._jobs:
+                if isinstance(job, _Generate):
+                    job.sampling = sampling
+            engine = self._engine
+        if engine:
+            engine.set_sampling(sampling)
+
+    def set_threads(self, n_threads: int) -> None:
+        self._n_threads = n_threads  # taken up before the next evaluation
+
+    def stop(self) -> None:
+        with self._lock:
+            if not self._jobs:
+                return
+            for job in self._jobs:
+                job.cancel.set()
+            self._set_state(EngineState.STOPPING)
+            engine = self._engine
+        if engine:
+            engine.stop()
+
+    def poll(self) -> Sequence[Event]:
+        with self._lock:
+            events, self._events = self._events, deque()
+        joined: list[Event] = []
+        for event in events:
+            last = joined[-1] if joined else None
+            if isinstance(event, TextChunk) and isinstance(last, TextChunk):
+                joined[-1] = TextChunk(last.text + event.text)
+            else:
+                joined.append(event)
+        return joined
+
+    def close(self) -> None:
+        """Stops what is in progress and gives the model back. Waits for that two seconds at most."""
+        if not self._closed:
+            self._closed = True
+            atexit.unregister(self.close)
+            self.stop()
+            self._commands.put(None)
+            self._thread.join(CLOSE_SECONDS)
+
+    def _submit(self, job: _Load | _Generate, state: EngineState) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if not self._jobs:
+                self._set_state(state)
+            self._jobs.append(job)
+        self._commands.put(job)
+
+    def _set_state(self, state: EngineState) -> None:
+        """With the lock held."""
+        if state is not self._state:
+            self._state = state
+            self._events.append(StateChanged(state))
+
+    # --- the thread's side ---------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        while (job := self._commands.get()) is not None:
+            if isinstance(job, _Load):
+                self._load(job)
+            else:
+                self._generate(job)
+        self._drop_engine()
+
+    def _emit(self, *events: Event) -> None:
+        with self._lock:
+            self._events.extend(events)
+
+    def _enter(self, state: EngineState, job: _Load | _Generate) -> None:
+        with self._lock:
+            if not job.cancel.is_set():
+                self._set_state(state)
+
+    def _leave(self, job: _Load | _Generate, state: EngineState, *events: Event) -> None:
+        """The job is done: its last events, then the state that it leaves, or that of the next one."""
+        with self._lock:
+            self._events.extend(events)
+            self._jobs.remove(job)
+            self._rest = state
+            self._set_state(state)
+            if self._jobs and not self._jobs[0].cancel.is_set():
+                loading = isinstance(self._jobs[0], _Load)
+                self._set_state(EngineState.LOADING if loading else EngineState.PREFILL)
+
+    def _drop_engine(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine:
+            engine.close()
+
+    def _load(self, job: _Load) -> None:
+        def on_progress(stage: str, done: int, total: int, what: str) -> None:
+            if job.cancel.is_set():
+                raise _Cancelled
+            state = EngineState.COMPILING if stage == "compile" else EngineState.LOADING
+            self._enter(state, job)
+            self._emit(Progress(state, done, total, what))
+
+        options = job.options
+        self._n_threads = None
+        try:
+            self._drop_engine()
+            if job.cancel.is_set():
+                raise _Cancelled
+            engine = self._opener()(
+                job.path,
+                n_ctx=options.n_ctx,
+                n_threads=options.n_threads,
+                n_batch=options.n_batch,
+                tokenizer=options.tokenizer,
+                norm_eps=options.norm_eps,
+                on_progress=on_progress,
+            )
+        except _Cancelled:
+            self._leave(job, EngineState.EMPTY, LoadFailed(f"Loading {job.path.name} was stopped."))
+        except Exception as error:
+            self._leave(job, EngineState.FAILED, LoadFailed(_sentence(error)))
+        else:
+            self._cut = 0
+            self._engine = engine
+            self._leave(job, EngineState.IDLE, Loaded(engine.model))
+
+    def _opener(self) -> Callable[..., Engine]:
+        if self._open_engine is None:
+            from alpaca_tui.engine.engine import Engine
+
+            self._open_engine = Engine.load
+        return self._open_engine
+
+    def _generate(self, job: _Generate) -> None:
+        engine = self._engine
+        if engine is None:
+            message = "There is no model to answer: open one first."
+            self._leave(job, self._rest, Finished(FinishReason.FAILED, Stats(), (), message))
+            return
+        try:
+            finished = self._reply(job, engine)
+        except Exception as error:
+            finished = Finished(FinishReason.FAILED, engine.stats, engine.reply_tokens, _sentence(error))
+        self._leave(job, EngineState.IDLE, finished)
+
+    def _reply(self, job: _Generate, engine: Engine) -> Finished:
+        from alpaca_tui.engine import window
+
+        request, n_ctx = job.request, engine.model.n_ctx
+        prefix = encode(engine.tokenizer, request.prefix)
+        turns = [encode(engine.tokenizer, turn) for turn in request.turns] or [[]]
+        view = window.fit(prefix, turns, n_ctx, request.max_tokens, engine.context)
+        if view.excess:
+            message = (
+                f"This message is {view.excess} tokens too long for the context of {n_ctx}: shorten it, or "
+                "load the model with a larger context (-c)."
+            )
+            return Finished(FinishReason.CONTEXT, Stats(n_ctx=n_ctx), (), message)
+        self._report_cut(view.first_turn)
+
+        def refit(reply: list[int]) -> list[int] | None:
+            nonlocal view
+            left = request.max_tokens - len(reply) if request.max_tokens >= 0 else -1
+            new = window.refit(prefix, turns, n_ctx, left, reply, view.first_turn)
+            if new is None:
+                return None
+            view = new
+            self._report_cut(view.first_turn)
+            return view.tokens
+
+        def on_progress(done: int, total: int) -> None:
+            self._enter(EngineState.PREFILL, job)
+            self._emit(Progress(EngineState.PREFILL, done, total))
+            self._set_wanted_threads(engine)
+
+        tokens = engine.generate(
+            view.tokens,
+            job.sampling,
+            max_tokens=request.max_tokens,
+            stop=request.stop,
+            n_batch=request.n_batch,
+            on_progress=on_progress,
+            refit=refit,
+        )
+        # New parameters, and a stop, may have come just before the engine could hear of them.
+        engine.set_sampling(job.sampling)
+        if job.cancel.is_set():
+            engine.stop()
+        for token in tokens:
+            self._enter(EngineState.GENERATING, job)
+            if token.text:
+                self._emit(TextChunk(token.text))
+            self._set_wanted_threads(engine)
+        return Finished(engine.finish_reason or FinishReason.STOPPED, engine.stats, engine.reply_tokens)
+
+    def _report_cut(self, first_turn: int) -> None:
+        if first_turn or self._cut:
+            self._emit(ContextCut(first_turn))
+        self._cut = first_turn
+
+    def _set_wanted_threads(self, engine: Engine) -> None:
+        n_threads, self._n_threads = self._n_threads, None
+        if n_threads is not None:
+            engine.set_threads(n_threads)
+
+
+def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:
+    """The tokens of `segments`, one after the other. Tokens that this vocabulary has not are encoded anew."""
+    out: list[int] = []
+    for segment in segments:
+        tokens = segment.tokens
+        if tokens is not None and all(0 <= token < tokenizer.n_vocab for token in tokens):
+            out += [tokenizer.bos] * segment.bos + list(tokens)
+        else:
+            out += tokenizer.encode(segment.text, bos=segment.bos, space_prefix=segment.space_prefix)
+        out += [tokenizer.eos] * segment.eos
+    return out
+
+
+def _sentence(error: Exception) -> str:
+    """What the user is told; what the user cannot help goes to the log in full."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    log.error("unexpected error in the engine", exc_info=error)
+    detail = next(iter(str(error).splitlines()), "")
+    return f"unexpected error: {type(error).__name__}{': ' * bool(detail)}{detail}"
