@@ -19,24 +19,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings, _ = flags.settings_from(args)
+    settings, explicit = flags.settings_from(args)
     instruction = flags.instruction_from(args)
     options = flags.load_options(args, settings)
     path = guide_model() if args.model is None else flags.readable_file(args.model, "model file")
 
-    from alpaca_tui.commands.plain import (
-        PlainChat,
-        Terminal,
-    )  # only now: all this takes longer to import than the above
+    # only now: all this takes longer to import than the above
+    from alpaca_tui.chat.session import ChatSession
+    from alpaca_tui.commands.plain import PlainChat, Terminal
     from alpaca_tui.engine.worker import EngineWorker
     from alpaca_tui.log import set_up_log
 
     set_up_log()
-    terminal = Terminal(sys.stdin, sys.stdout, sys.stderr, colour=args.color)
+    session = ChatSession(settings, instruction, explicit=explicit)
+    chat = PlainChat(session, Terminal(sys.stdin, sys.stdout, sys.stderr, colour=args.color))
     engine = EngineWorker()
     try:
-        chat = PlainChat(engine, terminal, instruction, settings)
-        chat.load(path, options)
+        chat.load(engine, path, options)
         return chat.answer_once(args.prompt) if args.prompt is not None else chat.converse()
     finally:
         engine.close()

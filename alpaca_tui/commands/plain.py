@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from alpaca_tui.chat.conversation import Conversation, Message
-from alpaca_tui.chat.formats import build_request
-from alpaca_tui.chat.settings import Settings
+from alpaca_tui.chat import changes
+from alpaca_tui.chat.conversation import Message, MessageState
+from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.engine import protocol as p
 from alpaca_tui.errors import UserError
 
@@ -119,26 +119,22 @@ class Terminal:
 class PlainChat:
     """A conversation. Raises UserError where the model cannot be loaded or a reply cannot be made."""
 
-    def __init__(
-        self, engine: p.ChatEngine, terminal: Terminal, instruction: str, settings: Settings
-    ) -> None:
-        self.engine, self.terminal = engine, terminal
-        self.instruction, self.settings = instruction, settings
-        self.conversation = Conversation()
-        self._first_turn = 0  # of those that the model still knows
+    def __init__(self, session: ChatSession, terminal: Terminal) -> None:
+        self.session, self.terminal = session, terminal
 
-    def load(self, path: Path, options: p.LoadOptions) -> None:
-        self.engine.load(path, options)
-        for event in self._events():
-            match event:
-                case p.Progress():
-                    self.terminal.progress(event)
-                case p.LoadFailed():
+    def load(self, engine: p.ChatEngine, path: Path, options: p.LoadOptions) -> None:
+        self.session.start(path, norm_eps=options.norm_eps, tokenizer=options.tokenizer)
+        self.session.attach(engine)
+        for change in self._changes():
+            match change:
+                case changes.ProgressSeen(progress):
+                    self.terminal.progress(progress)
+                case changes.LoadRefused(reason):
                     self.terminal.clear_progress()
-                    raise UserError(event.message)
-                case p.Loaded():
+                    raise UserError(reason)
+                case changes.ModelReady(model):
                     self.terminal.clear_progress()
-                    self._greet(event.model)
+                    self._greet(model)
                     return
 
     def answer_once(self, message: str) -> int:
@@ -156,14 +152,16 @@ class PlainChat:
             if message is None:
                 self.terminal.hint("")
                 return OK
-            before = deepcopy(self.conversation)
+            before = deepcopy(self.session.conversation)
             try:
                 reason = self._ask(message) if message.strip() else self._go_on()
             except UserError as error:
                 if not self.terminal.asks:
                     raise
                 self.terminal.notice(f"({error})")
-                self.conversation = before  # what could not be answered is not in the model's way later
+                self.session.conversation = (
+                    before  # what could not be answered is not in the model's way later
+                )
                 continue
             if reason is p.FinishReason.STOPPED and not self.terminal.asks:
                 return INTERRUPTED
@@ -179,70 +177,61 @@ class PlainChat:
         self.terminal.hint(f"Ctrl+C stops a reply, \\ at the end of a line continues it, {end}.\n")
 
     def _ask(self, message: str) -> p.FinishReason:
-        question = self.conversation.add_question(message)
-        return self._reply(self.conversation.add_reply(question))
+        self.session.submit(message)
+        return self._show_reply()
 
     def _go_on(self) -> p.FinishReason | None:
         """An empty line lets a reply that was cut short go on; else it means nothing."""
-        reply = self.conversation.last_reply
-        if reply is None or not reply.can_continue:
-            return None
-        self.conversation.resume(reply)
-        return self._reply(reply)
+        return self._show_reply() if self.session.continue_reply() else None
 
-    def _reply(self, reply: Message) -> p.FinishReason:
-        """Lets the model make the reply, or the rest of it, and writes it out as it comes."""
-        self.engine.generate(build_request(self.conversation, self.settings, self.instruction))
+    def _show_reply(self) -> p.FinishReason:
+        """Writes the reply out as it comes."""
         with interrupts() as pressed:
-            for event in self._events(pressed):
-                match event:
-                    case p.Progress():
-                        self.terminal.progress(event)
-                    case p.ContextCut():
-                        self._tell_cut(event.first_turn)
-                    case p.TextChunk():
-                        self.conversation.append_text(reply, event.text)
-                        self.terminal.write(event.text)
-                    case p.Finished():
+            for change in self._changes(pressed):
+                match change:
+                    case changes.ProgressSeen(progress):
+                        self.terminal.progress(progress)
+                    case changes.MemoryBegins(question_id):
+                        self._tell_cut(question_id)
+                    case changes.ReplyText(_, text):
+                        self.terminal.write(text)
+                    case changes.MessageChanged(reply) if reply.state is not MessageState.STREAMING:
                         if reply.text and not reply.text.endswith("\n"):
                             self.terminal.write("\n")
-                        self.conversation.finish(
-                            reply, event.reason, event.stats, event.tokens, event.message
-                        )
-                        return self._explain(event)
-        raise AssertionError("the events end with Finished")
+                        return self._explain(reply)
+        raise AssertionError("a reply always ends")
 
-    def _explain(self, end: p.Finished) -> p.FinishReason:
-        """Says why a reply ended where it is not plain to see."""
-        match end.reason:
-            case p.FinishReason.FAILED:
-                raise UserError(end.message)
-            case p.FinishReason.CONTEXT if end.message:
-                raise UserError(end.message)
-            case p.FinishReason.CONTEXT:
-                self.terminal.notice("(stopped: the context is full; -c takes a larger one)")
-            case p.FinishReason.LENGTH:
-                self.terminal.hint(f"(stopped at {self.settings['n_predict']} tokens; an empty line goes on)")
-            case p.FinishReason.STOPPED:
-                self.terminal.hint("(stopped; an empty line goes on)")
-        return end.reason
+    def _explain(self, reply: Message) -> p.FinishReason:
+        """Why a reply ended, said where it is not plain to see."""
+        reason = reply.reason or p.FinishReason.END
+        if reply.note:
+            raise UserError(reply.note)
+        if reason is p.FinishReason.CONTEXT:
+            self.terminal.notice("(stopped: the context is full; -c takes a larger one)")
+        elif reason is p.FinishReason.LENGTH:
+            limit = self.session.settings["n_predict"]
+            self.terminal.hint(f"(stopped at {limit} tokens; an empty line goes on)")
+        elif reason is p.FinishReason.STOPPED:
+            self.terminal.hint("(stopped; an empty line goes on)")
+        return reason
 
-    def _tell_cut(self, first_turn: int) -> None:
-        if first_turn > self._first_turn:
-            what = "message" if first_turn == 1 else f"{first_turn} messages"
+    def _tell_cut(self, question_id: int | None) -> None:
+        questions = [turn.question.id for turn in self.session.conversation.turns()]
+        forgotten = questions.index(question_id) if question_id in questions else 0
+        if forgotten:
+            what = "message" if forgotten == 1 else f"{forgotten} messages"
             self.terminal.notice(f"(the context is full: the model no longer knows the first {what})")
-        self._first_turn = first_turn
 
-    def _events(self, pressed: list[int] | None = None) -> Iterator[p.Event]:
-        """The engine's events as they come. A Ctrl+C in `pressed` stops the reply, the third the program."""
+    def _changes(self, pressed: list[int] | None = None) -> Iterator[changes.Change]:
+        """What happens, as it happens. A Ctrl+C in `pressed` stops the reply, the third one the program."""
         told = 0
         while True:
-            yield from self.engine.poll()
+            yield from self.session.pump()
             if pressed and len(pressed) > told:
                 told = len(pressed)
                 if told > 2:
                     raise KeyboardInterrupt
-                self.engine.stop()
+                self.session.stop()
             time.sleep(POLL_SECONDS)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.commands.plain import PlainChat, Terminal
 from alpaca_tui.engine import protocol as p
@@ -75,12 +76,20 @@ def press_ctrl_c() -> None:
 class Scene:
     """A chat over memory streams; `typed` as by a person at a terminal, else from a pipe."""
 
-    def __init__(self, typed: str, *replies: Sequence[Any], tty: bool = False, **settings: Any) -> None:
+    def __init__(
+        self,
+        typed: str,
+        *replies: Sequence[Any],
+        load: Sequence[p.Event] = (p.Loaded(INFO),),
+        tty: bool = False,
+        **settings: Any,
+    ) -> None:
         kind = Tty if tty else io.StringIO
         self.out, self.notices = kind(), kind()
-        self.engine = ScriptedEngine(*replies)
-        terminal = Terminal(kind(typed), self.out, self.notices)
-        self.chat = PlainChat(self.engine, terminal, "Be brief.", Settings(**settings))
+        self.engine = ScriptedEngine(load, *replies)
+        session = ChatSession(Settings(**settings), "Be brief.", explicit=frozenset(settings))
+        self.chat = PlainChat(session, Terminal(kind(typed), self.out, self.notices))
+        self.chat.load(self.engine, Path("m.gguf"), p.LoadOptions())
 
 
 def test_each_piped_line_is_answered_and_the_conversation_stays_in_context() -> None:
@@ -161,8 +170,7 @@ def test_an_empty_line_after_a_finished_reply_means_nothing() -> None:
 
 
 def test_prompts_and_words_about_the_chat_go_to_stderr_and_only_for_a_person() -> None:
-    scene = Scene("a\n", [p.Loaded(INFO)], [p.TextChunk("b"), finished(LENGTH, 1)], tty=True)
-    scene.chat.load(Path("m.gguf"), p.LoadOptions())
+    scene = Scene("a\n", [p.TextChunk("b"), finished(LENGTH, 1)], tty=True)
     assert scene.chat.converse() == 0
     notices = scene.notices.getvalue()
     for word in ("Tiny", "Ctrl+C", "> ", "512 tokens"):
@@ -178,9 +186,8 @@ def test_what_the_model_forgot_is_said_once() -> None:
 
 
 def test_a_model_that_does_not_load_is_a_users_mistake() -> None:
-    scene = Scene("", [p.LoadFailed("no such layout")])
     with pytest.raises(UserError, match="no such layout"):
-        scene.chat.load(Path("m.gguf"), p.LoadOptions())
+        Scene("", load=[p.LoadFailed("no such layout")])
 
 
 @pytest.mark.parametrize("reason", [p.FinishReason.FAILED, p.FinishReason.CONTEXT])
@@ -206,7 +213,6 @@ def test_progress_is_shown_to_a_person_when_it_takes_long(monkeypatch: pytest.Mo
     monkeypatch.setattr("alpaca_tui.commands.plain.time.monotonic", lambda: next(clock))
     events = [p.Progress(p.EngineState.COMPILING, n, 4, "matmul") for n in range(5)]
     for tty in (True, False):
-        scene = Scene("", [*events, p.Loaded(INFO)], tty=tty)
-        scene.chat.load(Path("m.gguf"), p.LoadOptions())
+        scene = Scene("", load=[*events, p.Loaded(INFO)], tty=tty)
         assert ("Preparing (first run only) matmul 100 %" in scene.notices.getvalue()) is tty
         assert "  0 %" not in scene.notices.getvalue()
