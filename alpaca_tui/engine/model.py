@@ -1,0 +1,317 @@
+"""A loaded model: weights repacked for the kernels, the KV cache, and `eval`, one pass over a batch.
+
+Numbers do not depend on how tokens are batched, nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alpaca_tui.engine import plan
+from alpaca_tui.engine.stopped import Stopped
+from alpaca_tui.errors import UserError
+from alpaca_tui.files.blocks import BlockFormat
+from alpaca_tui.files.hparams import HParams
+from alpaca_tui.files.model_file import ModelFile
+from alpaca_tui.kernels import activations, registry, repack, team
+from alpaca_tui.kernels.matmul import packed_bytes, padded_rows
+from alpaca_tui.kernels.tiles import TOKENS
+
+__all__ = ["Model", "Stopped"]
+
+Progress = Callable[[str, int, int, str], None]
+F32 = npt.NDArray[np.float32]
+
+POSITIONS = 64  # the cache grows in this unit: attention scores 64 positions at a time
+ALIGNMENT = 64
+REPORT_SECONDS = 0.05
+WIDE_SCALES = {"q4_0_v1", "q4_0_v2", "q4_1_v1", "q4_1_v2", "q8_0_v1"}  # f32, where today's are f16
+
+
+def tile_format(fmt: BlockFormat) -> str:
+    """The name under which the kernels know a file's block format, of whatever year."""
+    return fmt.name.removesuffix("_v1").removesuffix("_v2")
+
+
+def aligned(size: int) -> npt.NDArray[np.uint8]:
+    """`size` bytes of zeros that start on a cache line. Above 4 MiB Linux backs them with huge pages."""
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size]
+
+
+def _up(n: int, unit: int) -> int:
+    return -(-n // unit) * unit
+
+
+class Model:
+    """A model in memory, for one conversation at a time.
+
+    `eval` is called from one thread; `request_stop` from any. `on_progress(stage, done, total, what)` has
+    stage "compile" (kernels) or "load" (bytes of weights).
+    """
+
+    def __init__(
+        self,
+        file: ModelFile,
+        *,
+        n_ctx: int,
+        n_threads: int,
+        n_batch: int = 512,
+        on_progress: Progress | None = None,
+    ):
+        self._file = file
+        self._progress = on_progress or (lambda stage, done, total, what: None)
+        h = file.hparams
+        self._check_widths(h)
+        self.hparams = h
+        self.n_ctx, self.n_vocab = n_ctx, h.n_vocab
+        self.n_batch = max(1, min(n_batch, n_ctx))
+        self._shape = plan.Shape(
+            n_embd=h.n_embd,
+            n_head=h.n_head,
+            n_head_kv=h.n_head_kv,
+            head_dim=h.head_dim,
+            n_rot=h.n_rot,
+            n_ff=h.n_ff,
+            n_layer=h.n_layer,
+            n_vocab=h.n_vocab,
+            n_ctx=_up(n_ctx, POSITIONS),
+        )
+        self._batch = np.zeros(team.BATCH_SIZE, np.int64)
+        self._team = team.Team(n_threads)
+        self._matrices: dict[str, plan.Matrix] = {}
+        self._vectors: dict[str, F32] = {}
+        try:
+            self._compile()
+            self._load()
+            self._make_buffers()
+            self._bind()
+        except BaseException:
+            self._team.close()
+            raise
+
+    # --- loading ------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_widths(h: HParams) -> None:
+        widths = {"n_embd": h.n_embd, "n_ff": h.n_ff, "n_head * head_dim": h.n_head * h.head_dim}
+        for name, value in widths.items():
+            if value % 32:
+                raise UserError(f"This model's {name} is {value}; only multiples of 32 can be computed.")
+
+    def _matrix_names(self) -> list[str]:
+        """The weights to repack, in the order in which a pass reads them."""
+        parts = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+        names = [f"blk.{i}.{part}.weight" for i in range(self.hparams.n_layer) for part in parts]
+        return [*names, "output.weight"]
+
+    def _source(self, name: str) -> str:
+        """The tensor that `name` is made of: a tied output is the embedding."""
+        tied = name == "output.weight" and name not in self._file.tensors
+        return "token_embd.weight" if tied else name
+
+    def _compile(self) -> None:
+        """Has every kernel ready that loading and evaluating this model takes."""
+        formats = {tile_format(self._file.tensors[self._source(n)].format) for n in self._matrix_names()}
+        names = ["norm_pack", "rope_store", "attend", "pack", "silu_pack"]
+        names += [f"{kind}_{fmt}" for fmt in sorted(formats) for kind in ("repack", "matmul")]
+        for done, name in enumerate(names):
+            self._progress("compile", done, len(names), name)
+            self._check_stop()
+            registry.address(name)
+        self._progress("compile", len(names), len(names), "")
+
+    def _load(self) -> None:
+        """Repacks all matrices into one arena, giving the file's pages back as it goes."""
+        tensors = self._file.tensors
+        names = self._matrix_names()
+        sizes = []
+        for name in names:
+            tensor = tensors[self._source(name)]
+            sizes.append(packed_bytes(tile_format(tensor.format), *tensor.shape))
+        total = sum(_up(c, ALIGNMENT) + _up(s, ALIGNMENT) for c, s in sizes)
+        self._arena = aligned(total)
+        base, at, reported = self._arena.ctypes.data, 0, 0.0
+        for name, (code_bytes, scale_bytes) in zip(names, sizes, strict=True):
+            if (now := time.monotonic()) - reported > REPORT_SECONDS:
+                self._progress("load", at, total, name)
+                reported = now
+            codes, scales = base + at, base + at + _up(code_bytes, ALIGNMENT)
+            self._matrices[name] = self._repack(name, codes, scales)
+            at += _up(code_bytes, ALIGNMENT) + _up(scale_bytes, ALIGNMENT)
+        for name, tensor in tensors.items():
+            if len(tensor.shape) == 1:
+                self._vectors[name] = np.ascontiguousarray(self._file.array(name), np.float32)
+        self._progress("load", total, total, "")
+
+    def _repack(self, name: str, codes: int, scales: int) -> plan.Matrix:
+        source = self._source(name)
+        tensor = self._file.tensors[source]
+        rows, cols = tensor.shape
+        data = self._file.rows(source, 0, rows)
+        fmt = tile_format(tensor.format)
+        self._run_once(
+            f"repack_{fmt}",
+            {
+                repack.SOURCE: data.ctypes.data,
+                repack.ROW_BYTES: data.strides[0],
+                repack.N_ROWS: rows,
+                repack.N_BLOCKS: cols // 32,
+                repack.N_GROUPS: padded_rows(rows) // repack.ROWS,
+                repack.N_COLUMNS: cols,
+                repack.CODES: codes,
+                repack.SCALES: scales,
+                repack.WIDE_SCALES: int(tensor.format.name in WIDE_SCALES),
+                repack.INTERLEAVED: int(tensor.format.name.endswith("_v1")),
+            },
+        )
+        if source == name:  # a tied embedding is still read row by row
+            self._file.release(source)
+        return plan.Matrix(fmt, rows, cols, codes, scales)
+
+    def _run_once(self, kernel: str, arguments: dict[int, int]) -> None:
+        self._run(self._steps([plan.Step(kernel, arguments)]))
+
+    # --- buffers and steps --------------------------------------------------------------------------------
+
+    def _make_buffers(self) -> None:
+        s = self._shape
+        n = _up(self.n_batch, TOKENS)
+        q_dim, widest = s.n_head * s.head_dim, max(s.n_embd, s.n_head * s.head_dim, s.n_ff)
+        kv_dim = padded_rows(s.n_head_kv * s.head_dim)
+
+        def floats(width: int, rows: int = n) -> npt.NDArray[np.uint8]:
+            return aligned(4 * width * rows)
+
+        self._buffers: dict[str, npt.NDArray[Any]] = {
+            "x": floats(s.n_embd),
+            "q": floats(padded_rows(q_dim)),
+            "k": floats(kv_dim),
+            "v": floats(kv_dim),
+            "att": floats(q_dim),
+            "gate": floats(padded_rows(s.n_ff)),
+            "up": floats(padded_rows(s.n_ff)),
+            "quants": aligned(widest * n),
+            "x_scales": floats(widest // 32),
+            "x_sums": floats(widest // 16),
+            "x_floats": floats(widest),
+            "logits": floats(padded_rows(s.n_vocab), 1),
+            "eps": np.array([self.hparams.norm_eps], np.float32),
+        }
+        self._buffers["cos"], self._buffers["sin"] = self._rope_table()
+        self._k_bytes = 2 * s.n_head_kv * s.n_ctx * s.head_dim
+        self._v_bytes = 2 * s.n_head_kv * s.n_ctx * plan.value_dim(s.head_dim)
+        self._cache = aligned(s.n_layer * (self._k_bytes + self._v_bytes))
+
+    def _rope_table(self) -> tuple[F32, F32]:
+        """cos and sin [n_ctx, n_rot / 2] of position * freq_scale * base^(-2p / n_rot) / factor[p]."""
+        h = self.hparams
+        frequency = h.rope_freq_base ** (-np.arange(0, h.n_rot, 2) / h.n_rot) * h.rope_freq_scale
+        if "rope_freqs.weight" in self._vectors:
+            frequency = frequency / self._vectors["rope_freqs.weight"]
+        angle = np.arange(self._shape.n_ctx)[:, None] * frequency
+        return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+    def _layer_cache(self, layer: int) -> tuple[int, int]:
+        start = self._cache.ctypes.data + layer * (self._k_bytes + self._v_bytes)
+        return start, start + self._k_bytes
+
+    def _bind(self) -> None:
+        """Lays the steps out anew: after a change of threads or of a buffer."""
+        s = self._shape
+        row = activations.STAGE + 4 * max(s.n_embd, 32 * activations.BLOCKS_A_TURN)
+        stride = _up(max(row, 4 * (plan.value_dim(s.head_dim) + s.n_ctx)), ALIGNMENT)
+        self._buffers["scratch"] = aligned(stride * self._team.n_threads)
+        b = plan.Buffers(
+            self._matrices.__getitem__,
+            lambda name: self._vectors[name].ctypes.data,
+            self._layer_cache,
+            scratch_stride=stride,
+            **{name: buffer.ctypes.data for name, buffer in self._buffers.items()},
+        )
+        layers, head = plan.llama(s, b)
+        self._n_layer_steps = len(layers)
+        self._program = self._steps(layers + head)
+
+    def _steps(self, steps: list[plan.Step]) -> npt.NDArray[np.int64]:
+        table = np.zeros((len(steps), team.STEP), np.int64)
+        for row, step in zip(table, steps, strict=True):
+            row[team.ADDRESS] = registry.address(step.kernel)
+            row[team.BARRIER] = step.barrier
+            for index, value in step.arguments.items():
+                row[team.ARGUMENTS + index] = value
+            row[team.ARGUMENTS + team.BATCH] = self._batch.ctypes.data
+        table[-1, team.BARRIER] = 1
+        return table
+
+    def _run(self, steps: npt.NDArray[np.int64]) -> None:
+        self._check_stop()
+        self._team.run(steps)
+        self._check_stop()
+
+    # --- use ----------------------------------------------------------------------------------------------
+
+    def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> F32:
+        """Evaluates up to `n_batch` tokens at positions pos, pos+1, ...; f32 [n_logits, n_vocab].
+
+        The logits are those of the last `n_logits` tokens. Cache entries from `pos` on are overwritten. Raises
+        Stopped when a stop was requested meanwhile: entries before `pos` stay as they were.
+        """
+        n = len(tokens)
+        if not 0 < n <= self.n_batch or pos < 0 or pos + n > self.n_ctx or not 0 <= n_logits <= n:
+            raise ValueError(f"{n} tokens at {pos} with {n_logits} logits do not fit this context")
+        ids = np.asarray(tokens, np.int64)
+        if ids.min() < 0 or ids.max() >= self.n_vocab:
+            raise ValueError("a token lies outside the vocabulary")
+        self._check_stop()
+        n_embd = self._shape.n_embd
+        x = self._buffers["x"].view(np.float32).reshape(-1, n_embd)
+        x[:n] = self._file.gather("token_embd.weight", ids)
+        self._make_room(n_logits)
+        self._batch[team.N_TOKENS], self._batch[team.POSITION], self._batch[team.N_OUT] = n, pos, n_logits
+        self._run(self._program if n_logits else self._program[: self._n_layer_steps])
+        logits = self._buffers["logits"].view(np.float32).reshape(-1, padded_rows(self.n_vocab))
+        return logits[:n_logits, : self.n_vocab].copy()
+
+    def _make_room(self, n_logits: int) -> None:
+        width = 4 * padded_rows(self.n_vocab)
+        if len(self._buffers["logits"]) < n_logits * width:
+            self._buffers["logits"] = aligned(n_logits * width)
+            self._bind()
+
+    def set_threads(self, n_threads: int) -> None:
+        """From the next `eval` on."""
+        self._team.resize(n_threads)
+        self._bind()
+
+    @property
+    def n_threads(self) -> int:
+        return self._team.n_threads
+
+    @property
+    def memory(self) -> int:
+        """Bytes of weights, cache and buffers."""
+        buffers = sum(buffer.nbytes for buffer in self._buffers.values())
+        return self._arena.nbytes + self._cache.nbytes + buffers
+
+    def request_stop(self) -> None:
+        """Ends the load or `eval` in progress, or the next one, with Stopped. From any thread."""
+        self._batch[team.STOP] = 1
+
+    def clear_stop(self) -> None:
+        self._batch[team.STOP] = 0
+
+    def _check_stop(self) -> None:
+        if self._batch[team.STOP]:
+            raise Stopped
+
+    def close(self) -> None:
+        """Ends the threads and lets go of the file. The model cannot be used afterwards."""
+        self._team.close()
+        self._file.close()

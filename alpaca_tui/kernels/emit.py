@@ -1,0 +1,253 @@
+"""The SIMD vocabulary: what a kernel's inner loop is written in, one method an idea.
+
+Everything here works on LLVM vectors of 16 lanes (a lane is a row of the weight matrix) and emits LLVM IR;
+LLVM splits them into what the target has (one zmm, two ymm, four xmm). Only the integer dot product has a
+spelling of its own for each instruction set, in `BlockDot`.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+from numba.core import cgutils
+
+from alpaca_tui.kernels.target import Path
+
+LANES = 16
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+F16, F32 = ir.HalfType(), ir.FloatType()
+
+
+def vector(element, lanes):
+    return ir.VectorType(element, lanes)
+
+
+U8X64, I16X32, I16X16, I32X16, F32X16 = (
+    vector(I8, 64),
+    vector(I16, 32),
+    vector(I16, 16),
+    vector(I32, 16),
+    vector(F32, 16),
+)
+
+
+def constant(vt, value):
+    """A vector with the same value in each lane."""
+    return ir.Constant(vt, [ir.Constant(vt.element, value)] * vt.count)
+
+
+class Emitter:
+    """Emits vector operations at a builder's place. Pointers are `i8*`; offsets are bytes."""
+
+    def __init__(self, builder, path: Path):
+        self.b = builder
+        self.path = path
+
+    # --- memory -------------------------------------------------------------------------------------------
+
+    def at(self, pointer, offset):
+        """`pointer + offset` bytes; the offset is an int or an i64 value."""
+        return self.b.gep(pointer, [I64(offset) if isinstance(offset, int) else offset])
+
+    def load(self, pointer, offset, vt):
+        address = self.b.bitcast(self.at(pointer, offset), vt.as_pointer())
+        return self.b.load(address, align=1)
+
+    def store(self, value, pointer, offset):
+        address = self.b.bitcast(self.at(pointer, offset), value.type.as_pointer())
+        self.b.store(value, address, align=1)
+
+    def prefetch(self, pointer, offset):
+        """Ask for the cache line at `pointer + offset`; an address outside the array is harmless."""
+        signature = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        function = cgutils.get_or_insert_function(self.b.module, signature, "llvm.prefetch.p0")
+        self.b.call(function, [self.at(pointer, offset), I32(0), I32(3), I32(1)])
+
+    def splat(self, scalar, lanes=LANES):
+        vt = vector(scalar.type, lanes)
+        undefined = ir.Constant(vt, ir.Undefined)
+        first = self.b.insert_element(undefined, scalar, I32(0))
+        return self.b.shuffle_vector(first, undefined, ir.Constant(vector(I32, lanes), None))
+
+    def load_scalar(self, pointer, offset, kind):
+        return self.b.load(self.b.bitcast(self.at(pointer, offset), kind.as_pointer()), align=1)
+
+    def load_splat(self, pointer, offset, kind):
+        return self.splat(self.load_scalar(pointer, offset, kind))
+
+    # --- arithmetic ---------------------------------------------------------------------------------------
+
+    def fma(self, a, b, c):
+        """a*b + c, rounded once where the target can; the plain path rounds twice (no libm call)."""
+        if self.path is Path.PLAIN:
+            return self.b.fadd(self.b.fmul(a, b), c)
+        signature = ir.FunctionType(a.type, [a.type] * 3)
+        name = f"llvm.fma.v{a.type.count}f32"
+        return self.b.call(cgutils.get_or_insert_function(self.b.module, signature, name), [a, b, c])
+
+    def to_f32(self, integers):
+        return self.b.sitofp(integers, vector(F32, integers.type.count))
+
+    def f16_to_f32(self, bits):
+        """f32 of f16 given as i16 lanes. Without F16C: exact for every finite value, by integer work."""
+        lanes = bits.type.count
+        if self.path is not Path.PLAIN:
+            return self.b.fpext(self.b.bitcast(bits, vector(F16, lanes)), vector(F32, lanes))
+        wide = vector(I32, lanes)
+        word = self.b.zext(bits, wide)
+        sign = self.b.shl(self.b.and_(word, constant(wide, 0x8000)), constant(wide, 16))
+        magnitude = self.b.shl(self.b.and_(word, constant(wide, 0x7FFF)), constant(wide, 13))
+        # the exponent's bias differs by 112: multiplying by 2^112 also brings subnormals into place
+        scaled = self.b.fmul(
+            self.b.bitcast(magnitude, vector(F32, lanes)), constant(vector(F32, lanes), 2.0**112)
+        )
+        return self.b.bitcast(self.b.or_(self.b.bitcast(scaled, wide), sign), vector(F32, lanes))
+
+    def bf16_to_f32(self, bits):
+        wide = vector(I32, bits.type.count)
+        word = self.b.shl(self.b.zext(bits, wide), constant(wide, 16))
+        return self.b.bitcast(word, vector(F32, bits.type.count))
+
+    # --- bytes and nibbles --------------------------------------------------------------------------------
+
+    def shift_bytes(self, v, left):
+        """Each byte moved by `left` bits (right if negative). Bits cross bytes: mask afterwards."""
+        if left == 0:
+            return v
+        words = self.b.bitcast(v, I32X16)
+        by = constant(I32X16, abs(left))
+        return self.b.bitcast(self.b.shl(words, by) if left > 0 else self.b.lshr(words, by), v.type)
+
+    def and_bytes(self, v, mask):
+        return self.b.and_(v, constant(v.type, mask))
+
+    def low_nibbles(self, v):
+        return self.and_bytes(v, 15)
+
+    def high_nibbles(self, v):
+        return self.and_bytes(self.shift_bytes(v, -4), 15)
+
+
+class BlockDot:
+    """Sums of u8 codes times s8 activations over a block, for 16 rows at a time; exact in any order.
+
+    A step takes 64 code bytes (lane r: four consecutive columns of row r) and the four activations of
+    these columns, splat as one i32. `largest` bounds the codes: it says how many steps fit into i16 sums
+    where the target sums in i16. Codes of 8 bits are signed values + 128 (`biased`), which `end` undoes on
+    the paths that multiply unsigned bytes.
+    """
+
+    def __init__(self, emitter: Emitter, largest: int, steps: int):
+        self.e = emitter
+        self.biased = largest > 127
+        bound = 2 * 127 * (128 if self.biased else largest)
+        self.steps_per_flush = min(steps, 32767 // bound)
+        self.count = 0
+        self.total = None  # i32x16
+        self.partial = None  # i16x32, sums not yet widened
+
+    @property
+    def vnni(self) -> bool:
+        return self.e.path is Path.VNNI
+
+    def step(self, codes, activations):
+        """`activations`: what `prepare` made of the splat of four bytes."""
+        if self.vnni:
+            self.total = self._vpdpbusd(self.total or ir.Constant(I32X16, None), codes, activations[0])
+            return
+        multiply = self._maddubs if self.e.path is Path.AVX2 else self._multiply_i16
+        product = multiply(codes, activations)
+        self.partial = product if self.partial is None else self.e.b.add(self.partial, product)
+        self.count += 1
+        if self.count == self.steps_per_flush:
+            self._flush()
+
+    @staticmethod
+    def prepare(emitter: Emitter, splat):
+        """What `step` wants of an activation splat, computed once for all rows."""
+        b = emitter.b
+        if emitter.path is not Path.PLAIN:
+            return (splat,)
+        words = b.bitcast(splat, I16X32)
+        eight = constant(I16X32, 8)
+        return b.ashr(b.shl(words, eight), eight), b.ashr(words, eight)  # columns 0, 2 and 1, 3
+
+    def end(self, activation_sum, offset):
+        """i32x16: the sums of (code + offset) * activation; `activation_sum` is a splat i32."""
+        if self.count:
+            self._flush()
+        if self.biased and self.vnni:
+            offset -= 128
+        if offset == 0:
+            return self.total
+        b = self.e.b
+        return b.add(self.total, b.mul(activation_sum, constant(I32X16, offset)))
+
+    # --- one spelling per instruction set -----------------------------------------------------------------
+
+    def _vpdpbusd(self, total, codes, activations):
+        b = self.e.b
+        # LLVM 22 wants bytes where older versions want dwords
+        operand = U8X64 if binding.llvm_version_info[0] >= 22 else I32X16
+        signature = ir.FunctionType(I32X16, [I32X16, operand, operand])
+        function = cgutils.get_or_insert_function(b.module, signature, "llvm.x86.avx512.vpdpbusd.512")
+        return b.call(function, [total, b.bitcast(codes, operand), b.bitcast(activations, operand)])
+
+    def _halves(self, v, width):
+        b = self.e.b
+        undefined = ir.Constant(v.type, ir.Undefined)
+        for half in range(2):
+            lanes = [I32(half * width + i) for i in range(width)]
+            yield b.shuffle_vector(v, undefined, ir.Constant(vector(I32, width), lanes))
+
+    def _join(self, low, high):
+        lanes = ir.Constant(vector(I32, 2 * low.type.count), [I32(i) for i in range(2 * low.type.count)])
+        return self.e.b.shuffle_vector(low, high, lanes)
+
+    def _call_halves(self, name, x, y, result, width):
+        """An AVX2 instruction on both halves of 64-byte vectors."""
+        b = self.e.b
+        half = vector(x.type.element, width)
+        other = vector(y.type.element, width)
+        function = cgutils.get_or_insert_function(b.module, ir.FunctionType(result, [half, other]), name)
+        parts = [
+            b.call(function, [p, q])
+            for p, q in zip(self._halves(x, width), self._halves(y, width), strict=True)
+        ]
+        return self._join(*parts)
+
+    def _maddubs(self, codes, activations):
+        s = self.e.b.bitcast(activations[0], U8X64)
+        if self.biased:  # signed times signed: move the code's sign to the activation
+            codes = self.e.b.xor(codes, constant(U8X64, 0x80))
+            s = self._call_halves("llvm.x86.avx2.psign.b", s, codes, vector(I8, 32), 32)
+            zero = ir.Constant(U8X64, None)
+            negative = self.e.b.icmp_signed("<", codes, zero)
+            codes = self.e.b.select(negative, self.e.b.sub(zero, codes), codes)
+        return self._call_halves("llvm.x86.avx2.pmadd.ub.sw", codes, s, vector(I16, 16), 32)
+
+    def _multiply_i16(self, codes, activations):
+        b = self.e.b
+        even, odd = activations
+        if self.biased:
+            codes = b.xor(codes, constant(U8X64, 0x80))
+        words = b.bitcast(codes, I16X32)
+        eight = constant(I16X32, 8)
+        if self.biased:
+            low, high = b.ashr(b.shl(words, eight), eight), b.ashr(words, eight)
+        else:
+            low, high = b.and_(words, constant(I16X32, 0xFF)), b.lshr(words, eight)
+        return b.add(b.mul(low, even), b.mul(high, odd))
+
+    def _flush(self):
+        b = self.e.b
+        if self.e.path is Path.AVX2:
+            wide = self._call_halves(
+                "llvm.x86.avx2.pmadd.wd", self.partial, constant(I16X32, 1), vector(I32, 8), 16
+            )
+        else:
+            words = b.bitcast(self.partial, I32X16)
+            sixteen = constant(I32X16, 16)
+            wide = b.add(b.ashr(b.shl(words, sixteen), sixteen), b.ashr(words, sixteen))
+        self.total = wide if self.total is None else b.add(self.total, wide)
+        self.partial = None
+        self.count = 0

@@ -1,0 +1,167 @@
+"""Matrix products: y = W x for one token, Y = W X for a batch, one kernel a block format.
+
+Rows are handed out in pairs of row groups (32 rows) through the step's counter. Every sum runs over the
+blocks of a row in order, so a token's result does not depend on its batch, nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from alpaca_tui.kernels import target, tiles
+from alpaca_tui.kernels.registry import OPTIONS, kernel
+from alpaca_tui.kernels.team import BATCH, COUNTER, STOP, fetch_add
+from alpaca_tui.kernels.tiles import GROUPS, TILE_FORMATS, TOKENS, block_step, store_tile
+from alpaca_tui.kernels.vectors import f32_at, i64_at, zeros
+
+# the arguments, after COUNTER and BATCH
+CODES, SCALES, N_PAIRS, N_BLOCKS = 2, 3, 4, 5
+QUANTS, X_SCALES, X_SUMS, X_FLOATS = 6, 7, 8, 9  # the activations: see tiles.Block
+Y, Y_STRIDE, RESIDUAL, COUNT = 10, 11, 12, 13  # COUNT: where the batch says how many tokens
+CODE_BYTES, SCALE_BYTES = 14, 15
+
+ONE = 1
+# tokens and row groups of a tile of a batch: as much as fits into the registers
+TILE_TOKENS = 8 if target.path() is target.Path.VNNI else 4
+TILE_GROUPS = 2 if target.path() is target.Path.VNNI else 1
+TILE = TILE_GROUPS * TILE_TOKENS
+
+Q4_0, Q4_1, Q5_0, Q5_1 = (TILE_FORMATS[name] for name in ("q4_0", "q4_1", "q5_0", "q5_1"))
+Q8_0, Q6_K = TILE_FORMATS["q8_0"], TILE_FORMATS["q6_K"]
+F16, BF16, F32 = (TILE_FORMATS[name] for name in ("f16", "bf16", "f32"))
+
+
+@njit(**OPTIONS)
+def pair_times_token(a, fmt, pair):
+    """32 rows times the one token of a batch of one."""
+    n_blocks = a[N_BLOCKS]
+    code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
+    code = a[CODES] + pair * GROUPS * n_blocks * code_bytes
+    scale = a[SCALES] + pair * GROUPS * n_blocks * scale_bytes
+    acc = zeros(GROUPS)
+    for b in range(n_blocks):
+        acc = block_step(
+            acc,
+            fmt,
+            code + b * code_bytes,
+            n_blocks * code_bytes,
+            scale + b * scale_bytes,
+            n_blocks * scale_bytes,
+            a[QUANTS] + b * 32,
+            a[X_SCALES] + b * 4,
+            a[X_SUMS] + b * 8,
+            a[X_FLOATS] + b * 128,
+            GROUPS,
+            ONE,
+        )
+    store_tile(acc, GROUPS, f32_at(a[Y] + pair * 128), 0, 1, a[RESIDUAL])
+
+
+@njit(**OPTIONS)
+def pair_times_batch(a, fmt, pair, n_tokens):
+    """32 rows times all tokens of a batch, a tile of TILE_TOKENS at a time."""
+    n_blocks, stride = a[N_BLOCKS], a[Y_STRIDE]
+    code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
+    for first in range(0, n_tokens, TILE_TOKENS):
+        column = first // TOKENS * n_blocks
+        lane = first % TOKENS * 4
+        for group in range(pair * GROUPS, pair * GROUPS + GROUPS, TILE_GROUPS):
+            code = a[CODES] + group * n_blocks * code_bytes
+            scale = a[SCALES] + group * n_blocks * scale_bytes
+            acc = zeros(TILE)
+            for b in range(n_blocks):
+                at = column + b
+                acc = block_step(
+                    acc,
+                    fmt,
+                    code + b * code_bytes,
+                    n_blocks * code_bytes,
+                    scale + b * scale_bytes,
+                    n_blocks * scale_bytes,
+                    a[QUANTS] + at * (32 * TOKENS) + lane,
+                    a[X_SCALES] + at * (4 * TOKENS) + lane,
+                    a[X_SUMS] + at * (8 * TOKENS) + lane,
+                    a[X_FLOATS] + at * (128 * TOKENS) + lane,
+                    TILE_GROUPS,
+                    TOKENS,
+                )
+            y = f32_at(a[Y] + (first * stride + group * 16) * 4)
+            store_tile(acc, TILE_GROUPS, y, stride, n_tokens - first, a[RESIDUAL])
+
+
+@njit(**OPTIONS)
+def multiply(a, n_threads, fmt):
+    """The whole step: draws pairs of row groups until none are left, or a stop is asked for."""
+    batch = i64_at(a[BATCH])
+    n_tokens = batch[a[COUNT]]
+    n_pairs = a[N_PAIRS]
+    chunk = max(1, n_pairs // (n_threads * 16))
+    if n_tokens > 1:
+        chunk = 1
+    while batch[STOP] == 0:
+        start = fetch_add(a, COUNTER, chunk)
+        if start >= n_pairs:
+            break
+        for pair in range(start, min(start + chunk, n_pairs)):
+            if n_tokens == 1:
+                pair_times_token(a, fmt, pair)
+            else:
+                pair_times_batch(a, fmt, pair, n_tokens)
+
+
+@kernel
+def matmul_q4_0(a, thread, n_threads):
+    multiply(a, n_threads, Q4_0)
+
+
+@kernel
+def matmul_q4_1(a, thread, n_threads):
+    multiply(a, n_threads, Q4_1)
+
+
+@kernel
+def matmul_q5_0(a, thread, n_threads):
+    multiply(a, n_threads, Q5_0)
+
+
+@kernel
+def matmul_q5_1(a, thread, n_threads):
+    multiply(a, n_threads, Q5_1)
+
+
+@kernel
+def matmul_q8_0(a, thread, n_threads):
+    multiply(a, n_threads, Q8_0)
+
+
+@kernel
+def matmul_q6_K(a, thread, n_threads):  # noqa: N802 - the format's name
+    multiply(a, n_threads, Q6_K)
+
+
+@kernel
+def matmul_f16(a, thread, n_threads):
+    multiply(a, n_threads, F16)
+
+
+@kernel
+def matmul_bf16(a, thread, n_threads):
+    multiply(a, n_threads, BF16)
+
+
+@kernel
+def matmul_f32(a, thread, n_threads):
+    multiply(a, n_threads, F32)
+
+
+def padded_rows(rows: int) -> int:
+    """Rows as the kernels hold them: a multiple of two row groups."""
+    unit = tiles.ROWS * GROUPS
+    return -(-rows // unit) * unit
+
+
+def packed_bytes(format_name: str, rows: int, cols: int) -> tuple[int, int]:
+    """Bytes of a repacked matrix: codes, scales."""
+    fmt = TILE_FORMATS[format_name]
+    n_tiles = padded_rows(rows) // tiles.ROWS * -(-cols // tiles.COLUMNS)
+    return n_tiles * fmt.code_bytes, n_tiles * fmt.scale_bytes

@@ -1,0 +1,52 @@
+"""Which instructions the kernels may use: asked of Numba's effective target, once.
+
+`NUMBA_CPU_NAME` and `NUMBA_CPU_FEATURES` change that target; what the machine itself could do does not
+count then. An instruction that the target lacks would abort the process while it is compiled.
+"""
+
+from __future__ import annotations
+
+import enum
+from functools import cache
+
+from numba.core.registry import cpu_target
+
+
+class Path(enum.Enum):
+    """The instruction sets that kernels are written for."""
+
+    VNNI = "avx512-vnni"
+    AVX2 = "avx2"
+    PLAIN = "plain"
+
+
+_NEEDS = {
+    Path.VNNI: {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"},
+    Path.AVX2: {"avx2", "fma", "f16c"},
+}
+
+
+def features_of(text: str) -> frozenset[str]:
+    """The features switched on in LLVM's notation: `+avx2,-avx512f` gives `{avx2}`."""
+    return frozenset(word[1:] for word in text.split(",") if word.startswith("+"))
+
+
+def choose(features: frozenset[str]) -> Path:
+    """The best path for a set of LLVM feature names."""
+    for path, needed in _NEEDS.items():
+        if needed <= features:
+            return path
+    return Path.PLAIN
+
+
+@cache
+def features() -> frozenset[str]:
+    """LLVM feature names of Numba's effective target."""
+    _triple, _cpu, text = cpu_target.target_context.codegen().magic_tuple()
+    return features_of(text)
+
+
+@cache
+def path() -> Path:
+    """The path that kernels compiled in this process take."""
+    return choose(features())

@@ -1,0 +1,178 @@
+"""The thread team: a list of steps, walked by all threads together inside one call without the GIL.
+
+A step is a row of `STEP` int64s: the kernel's address, whether a barrier follows, and the kernel's
+arguments. `arguments[COUNTER]` is the step's own work counter: kernels draw the next piece of work from it,
+so that a thread that was held up does not hold up the others. `arguments[BATCH]` is the address of what
+changes from call to call. Numbers come out the same for any number of threads: a piece of work never
+depends on who does it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import sys
+import threading
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from alpaca_tui.kernels.registry import OPTIONS
+
+STEP = 24
+ADDRESS, BARRIER, ARGUMENTS = 0, 1, 2  # columns of a step
+COUNTER, BATCH = 0, 1  # of the arguments
+N_TOKENS, POSITION, N_OUT, STOP, TILE = 0, 1, 2, 3, 4  # of the batch
+BATCH_SIZE = 8
+MAX_THREADS = 64
+
+SPINS = 2000  # about 20 us of waiting before the processor is offered to others
+
+
+def _yield_address() -> int:
+    if sys.platform == "win32":
+        return ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value or 0
+    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+
+
+binding.add_symbol("alpaca_tui_yield", _yield_address())
+give_way = types.ExternalFunction("alpaca_tui_yield", types.int32())
+
+
+@intrinsic
+def fetch_add(typingctx, pointer, index, value):
+    """pointer[index] += value at once, for all threads; the value before."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.gep(args[0], [args[1]])
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+    return types.int64(types.CPointer(types.int64), types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_acquire(typingctx, pointer, index):
+    """pointer[index], seen no later than what was written before it was set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
+
+    return types.int64(types.CPointer(types.int64), types.int64), codegen
+
+
+@intrinsic
+def store_release(typingctx, pointer, index, value):
+    """pointer[index] = value, after everything written before it."""
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.int64), types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx):
+    """Tells an x86 processor that this is a waiting loop."""
+
+    def codegen(context, builder, signature, args):
+        if binding.get_default_triple().startswith(("x86_64", "i686")):
+            signature_ = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, signature_, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _call_step(typingctx, steps, offset, thread, n_threads):
+    """Calls the kernel whose step begins at steps[offset]."""
+
+    def codegen(context, builder, signature, args):
+        i64 = ir.IntType(64)
+        step = builder.gep(args[0], [args[1]])
+        kernel_type = ir.FunctionType(ir.VoidType(), [i64.as_pointer(), i64, i64])
+        function = builder.inttoptr(builder.load(step), kernel_type.as_pointer())
+        builder.call(function, [builder.gep(step, [i64(ARGUMENTS)]), args[2], args[3]])
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64), codegen
+
+
+@njit(**OPTIONS)
+def barrier(meeting, n_threads):
+    """Waits until all threads are here. meeting: int64* to [arrived, ..., phase at 8, ...]."""
+    phase = load_acquire(meeting, 8)
+    if fetch_add(meeting, 0, 1) == n_threads - 1:
+        store_release(meeting, 0, 0)
+        store_release(meeting, 8, phase + 1)
+        return
+    spins = 0
+    while load_acquire(meeting, 8) == phase:
+        pause()
+        spins += 1
+        if spins > SPINS:
+            give_way()
+
+
+@intrinsic
+def _pointer(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int64)(types.int64), codegen
+
+
+@njit("void(int64, int64, int64, int64, int64)", nogil=True, cache=True, **OPTIONS)
+def run(steps_address, n_steps, meeting_address, thread, n_threads):
+    """Walks the steps as one of n_threads threads; all of them must call it."""
+    steps = _pointer(steps_address)
+    meeting = _pointer(meeting_address)
+    for i in range(n_steps):
+        _call_step(steps, i * STEP, thread, n_threads)
+        if steps[i * STEP + BARRIER] != 0:
+            barrier(meeting, n_threads)
+
+
+class Team:
+    """n_threads - 1 waiting threads and the caller's own. Not for two callers at once."""
+
+    def __init__(self, n_threads: int):
+        self._meeting = np.zeros(16, np.int64)
+        self._tasks: list[queue.SimpleQueue[tuple[int, int, int] | None]] = []
+        self.n_threads = 1
+        self.resize(n_threads)
+
+    def resize(self, n_threads: int) -> None:
+        """Changes the number of threads from the next `run` on."""
+        self.n_threads = max(1, min(n_threads, MAX_THREADS))
+        while len(self._tasks) < self.n_threads - 1:
+            tasks: queue.SimpleQueue[tuple[int, int, int] | None] = queue.SimpleQueue()
+            self._tasks.append(tasks)
+            thread = threading.Thread(
+                target=self._work, args=(tasks, len(self._tasks)), name="alpaca-team", daemon=True
+            )
+            thread.start()
+
+    def _work(self, tasks: queue.SimpleQueue[tuple[int, int, int] | None], index: int) -> None:
+        meeting = self._meeting.ctypes.data
+        while (task := tasks.get()) is not None:
+            steps, n_steps, n_threads = task
+            run(steps, n_steps, meeting, index, n_threads)
+
+    def run(self, steps: np.ndarray) -> None:
+        """Walks `steps` (int64 [n, STEP], the last with a barrier) with all threads."""
+        steps[:, ARGUMENTS + COUNTER] = 0
+        task = (steps.ctypes.data, len(steps), self.n_threads)
+        for tasks in self._tasks[: self.n_threads - 1]:
+            tasks.put(task)
+        run(task[0], task[1], self._meeting.ctypes.data, 0, self.n_threads)
+
+    def close(self) -> None:
+        """Ends the threads."""
+        for tasks in self._tasks:
+            tasks.put(None)
+        self._tasks.clear()
