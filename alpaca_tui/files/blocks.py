@@ -44,6 +44,11 @@ class BlockFormat:
             raise ValueError(f"{cols} columns are no whole number of {self.name} blocks of {self.block}")
         return cols // self.block * self.nbytes
 
+    @property
+    def today(self) -> BlockFormat:
+        """The format of today with the same levels: itself, or for one of 2023 the one without suffix."""
+        return FORMATS[self.name.removesuffix("_v1").removesuffix("_v2")]
+
 
 def _quantizer(pack: Pack, block: int, nbytes: int) -> Callable[[F32], U8]:
     def quantize(x: F32) -> U8:

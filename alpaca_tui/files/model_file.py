@@ -186,7 +186,7 @@ class ModelFile:
         """The block format that holds most of the weights, by its plain name ("q4_0", whatever the era)."""
         sizes: Counter[str] = Counter()
         for tensor in self.tensors.values():
-            sizes[tensor.format.name.removesuffix("_v1").removesuffix("_v2")] += tensor.nbytes
+            sizes[tensor.format.today.name] += tensor.nbytes
         return sizes.most_common(1)[0][0]
 
 
