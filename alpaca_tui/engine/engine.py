@@ -34,7 +34,7 @@ DEFAULT_N_CTX = 2048
 
 
 class Engine:
-    """A loaded model. One thread at a time may use it; `stop`, `set_sampling` and `stats` serve any thread.
+    """A loaded model. One thread at a time may use it; `stop`, `set_sampling`, `set_threads` and `stats` serve any.
 
     `model` says what was loaded; `tokenizer` has `encode(text, bos=True, space_prefix=True)`, `decode(ids)`
     and `n_vocab`; `stats` are the numbers of the reply in the making or just made, `finish_reason` says why
@@ -78,16 +78,12 @@ class Engine:
         from alpaca_tui.engine.model import Model
         from alpaca_tui.engine.tokenizer import Tokenizer
         from alpaca_tui.files.model_file import open_model
-        from alpaca_tui.resources import guide_model
         from alpaca_tui.system import usable_cores
 
         path = Path(path)
         file = open_model(path, tokenizer=Path(tokenizer) if tokenizer else None, norm_eps=norm_eps)
         try:
-            if file.vocab is None:
-                raise UserError(
-                    f"{path} has no vocabulary: put its tokenizer.model beside it or one folder up."
-                )
+            assert file.vocab is not None  # else open_model has refused it
             vocabulary = Tokenizer(file.vocab)
             n_ctx = n_ctx or min(file.hparams.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
             n_batch = max(1, min(n_batch, n_ctx))
@@ -112,7 +108,7 @@ class Engine:
             n_vocab=file.hparams.n_vocab,
             n_threads=n_threads,
             memory=executor.memory,
-            guide=_same_file(path, guide_model()),
+            guide=_is_guide(path),
         )
         return cls(executor, vocabulary, info, file)
 
@@ -218,7 +214,7 @@ class Engine:
             from alpaca_tui.system import usable_cores
 
             n_threads = usable_cores()
-        self._executor.set_threads(n_threads)
+        self._context.n_threads = n_threads
 
     def close(self) -> None:
         """Gives the memory back; the engine cannot be used afterwards."""
@@ -290,8 +286,10 @@ def _gib(n: int) -> str:
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 
 
-def _same_file(a: Path, b: Path) -> bool:
+def _is_guide(path: Path) -> bool:
+    from alpaca_tui.resources import guide_model
+
     try:
-        return a.samefile(b)
-    except OSError:
+        return path.samefile(guide_model())
+    except (OSError, UserError):  # UserError: an installation without it
         return False
