@@ -253,14 +253,17 @@ class Engine:
 
 def check_memory(file: ModelFile, n_ctx: int, n_batch: int) -> None:
     """Raises UserError where the model with this context needs more memory than is free."""
-    from alpaca_tui.engine.model import required_memory
+    from alpaca_tui.engine.memory import required_memory
     from alpaca_tui.system import available_memory
 
+    def required(n: int) -> int:
+        return required_memory(file.hparams, file.tensors, n, n_batch).total
+
     free = available_memory()
-    needed = required_memory(file, n_ctx, n_batch)
+    needed = required(n_ctx)
     if free is None or needed <= free:
         return
-    fits = largest_context(lambda n: required_memory(file, n, min(n_batch, n)), free, n_ctx)
+    fits = largest_context(required, free, n_ctx)
     advice = (
         f"-c {fits} would fit" if fits else "no context is small enough; use a smaller model or quantisation"
     )
