@@ -1,0 +1,102 @@
+"""The real program in a pseudo-terminal, seen as a person sees it: a screen of characters, and keys."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pexpect
+import pyte
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WAIT_SECONDS = 120  # the first of these tests may have to compile kernels, on a busy machine
+ENTER, ESC, CTRL_C, CTRL_D, CTRL_Q = "\r", "\x1b", "\x03", "\x04", "\x11"
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Of a person whose settings and conversations are all below `home`; compiled kernels are shared."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        **more,
+    }
+
+
+class Terminal:
+    """`alpaca-tui` with `arguments` in a terminal of `size` (rows, columns)."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        home: Path,
+        size: tuple[int, int] = (40, 120),
+        **env: str,
+    ) -> None:
+        rows, columns = size
+        self.screen = pyte.Screen(columns, rows)
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "alpaca_tui", *arguments],
+            cwd=str(home),
+            env=environment(home, **env),
+            dimensions=size,
+            timeout=WAIT_SECONDS,
+        )
+        self.child.delaybeforesend = None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.child.close(force=True)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen, line by line, without the spaces at their ends."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self, seconds: float = 0.05) -> bool:
+        """Takes in what the program writes for so long; False once it has ended."""
+        try:
+            data = self.child.read_nonblocking(1 << 16, seconds)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.raw += data
+        self.stream.feed(data)
+        return True
+
+    def wait(self, what: str | Callable[[str], object], seconds: float = WAIT_SECONDS) -> str:
+        """Reads until `what` is on the screen (or true of its text), and returns the text."""
+        end = time.monotonic() + seconds
+        while True:
+            text = self.text
+            if what in text if isinstance(what, str) else what(text):
+                return text
+            alive = self.read()
+            if not alive and self.text == text:
+                raise AssertionError(f"The program ended before {what!r} was seen:\n{text}")
+            if time.monotonic() > end:
+                raise AssertionError(f"{what!r} was not seen within {seconds} s:\n{text}")
+
+    def send(self, keys: str) -> None:
+        self.child.send(keys.encode("utf-8"))
+
+    def exit_code(self, seconds: float = 20) -> int:
+        """Waits for the end of the program."""
+        end = time.monotonic() + seconds
+        while self.read():
+            assert time.monotonic() < end, f"The program did not end within {seconds} s:\n{self.text}"
+        self.child.wait()
+        assert self.child.signalstatus is None, f"ended by signal {self.child.signalstatus}"
+        return int(self.child.exitstatus)

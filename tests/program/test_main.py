@@ -1,0 +1,117 @@
+"""`alpaca-tui main` as a program: in a terminal, in a pipe, and with -p."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.program.parrot import SENTENCE
+from tests.program.terminal import CTRL_C, CTRL_D, ENTER, WAIT_SECONDS, Terminal, environment
+
+
+def in_pipe(
+    arguments: list[str], home: Path, text: str = "", **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "alpaca_tui", "main", *arguments],
+        input=text.encode("utf-8"),
+        capture_output=True,
+        cwd=home,
+        env=environment(home, **env),
+        timeout=WAIT_SECONDS,
+    )
+
+
+# --- in a pipe ---------------------------------------------------------------------------------------------
+
+
+def test_one_answer_to_stdout_and_nothing_else(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "16", "-p", "你好"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("utf-8") == SENTENCE + "羊驼说：\n"
+
+
+def test_piped_lines_are_answered_in_utf8_under_any_locale(parrot: Path, tmp_path: Path) -> None:
+    arguments = ["-m", str(parrot), "-c", "512", "-n", "12"]
+    done = in_pipe(arguments, tmp_path, "你好\n再见\n", LC_ALL="C", PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("utf-8") == f"{SENTENCE}\n" * 2
+
+
+def test_a_reply_ends_where_the_context_does(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "400", "-n", "-1", "-p", "x"], tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.decode("utf-8").startswith(SENTENCE * 3)
+    assert "context is full" in done.stderr.decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.gguf", b"", "empty"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100), "picture"),
+        ("consolidated.00.pth", b"PK\x03\x04" + bytes(100), "pth"),
+        ("short.gguf", b"GGUF\x03\0\0\0", "short.gguf"),
+    ],
+)
+def test_a_file_that_is_no_model_gets_one_sentence(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = in_pipe(["-m", name, "-p", "x"], tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    err = done.stderr.decode("utf-8")
+    assert err.startswith("alpaca-tui: ") and err.count("\n") == 1
+    assert said in err.lower()
+
+
+def test_a_message_too_long_for_the_context_gets_one_sentence(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "200", "-p", "x" * 500], tmp_path)
+    assert done.returncode == 2
+    assert b"-c" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+# --- in a terminal -----------------------------------------------------------------------------------------
+
+
+def test_a_conversation_in_chinese(parrot: Path, tmp_path: Path) -> None:
+    with Terminal(["main", "-m", str(parrot), "-c", "512", "-n", "12"], tmp_path, LC_ALL="C") as terminal:
+        terminal.wait("Parrot")
+        terminal.wait("> ")
+        terminal.send("你好吗\x7f" + ENTER)  # Backspace takes a whole character away
+        terminal.wait(lambda text: "> 你好\n" in text and SENTENCE in text)
+        terminal.wait("an empty line goes on")
+        terminal.send("one\\" + ENTER + "two" + ENTER)
+        terminal.wait(lambda text: text.count(SENTENCE) == 2)
+        terminal.wait(lambda text: text.rstrip().endswith(">"))
+        terminal.send(CTRL_D)
+        assert terminal.exit_code() == 0
+
+
+def test_ctrl_c_stops_a_reply_and_then_the_program(parrot: Path, tmp_path: Path) -> None:
+    with Terminal(["main", "-m", str(parrot), "-c", "100000", "-n", "-1"], tmp_path) as terminal:
+        terminal.wait("> ")
+        terminal.send("说" + ENTER)
+        terminal.wait(lambda text: text.count("alpaca") > 20)
+        terminal.send(CTRL_C)
+        terminal.wait("(stopped", seconds=5)
+        terminal.wait(lambda text: text.rstrip().endswith(">"))
+        before = terminal.text
+        assert not terminal.read(0.3) or terminal.text == before  # nothing more comes
+        terminal.send(CTRL_C)
+        assert terminal.exit_code() == 130
+
+
+def test_colours_are_there_when_asked_for(parrot: Path, tmp_path: Path) -> None:
+    arguments = ["main", "--color", "-m", str(parrot), "-c", "512", "-n", "3"]
+    with Terminal(arguments, tmp_path) as terminal:
+        terminal.wait("> ")
+        terminal.send("hi" + ENTER)
+        terminal.wait("羊驼说")
+        line = next(y for y, text in enumerate(terminal.screen.display) if text.startswith("> hi"))
+        assert terminal.screen.buffer[line][2].fg == "green"
+        reply = next(y for y, text in enumerate(terminal.screen.display) if text.startswith("羊驼说"))
+        assert terminal.screen.buffer[reply][0].fg == "default"
