@@ -1,12 +1,8 @@
 """A LLaMA in NumPy, as the mathematics: what the kernels are held against, and a model for tests of the rest.
 
-`logits` is the forward pass over a whole sequence. `ReferenceModel` has the interface of
-`engine.model.Model` with a key/value cache. Weights are a dict under GGUF names: `token_embd.weight`
-[n_vocab, n_embd], `output_norm.weight` [n_embd], `output.weight` [n_vocab, n_embd] (absent: the embedding
-serves), `rope_freqs.weight` [n_rot / 2] (optional), and in each layer `blk.N.` + `attn_norm`, `ffn_norm`
-[n_embd], `attn_q` [n_embd, n_embd], `attn_k`, `attn_v` [n_head_kv * head_dim, n_embd], `attn_output`
-[n_embd, n_embd], `ffn_gate`, `ffn_up` [n_ff, n_embd], `ffn_down` [n_embd, n_ff]. A matrix has a row for
-each output: y = x @ W.T.
+`logits` is the forward pass over a whole sequence; `ReferenceModel` has the interface of `engine.model.Model`
+and a key/value cache. Weights are a dict under GGUF names, as `weights_of` takes them out of a file. A matrix
+has one row for each output: y = x @ W.T.
 """
 
 from __future__ import annotations
@@ -19,95 +15,85 @@ from typing import Any
 import numpy as np
 
 from alpaca_tui.engine.stopped import Stopped
+from alpaca_tui.files.hparams import HParams
+from alpaca_tui.files.model_file import ModelFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Weights = Mapping[str, Array]
+
+
+def weights_of(file: ModelFile) -> dict[str, Array]:
+    """All tensors of a file, dequantised: f32, each in its shape."""
+    return {name: file.array(name) for name in file.tensors}
+
+
+def logits(weights: Weights, hparams: HParams, tokens: Sequence[int], dtype: Any = np.float64) -> Array:
+    """What the model says after each of `tokens`: [len(tokens), n_vocab], computed in `dtype`."""
+    weights = {name: np.asarray(w, dtype) for name, w in weights.items()}
+    return forward(weights, hparams, tokens, 0, Cache.empty(hparams, len(tokens), dtype))
 
 
 @dataclass
 class Cache:
-    """Rotated keys and values of the tokens so far, [n_layer, n_ctx, n_head_kv, head_dim]."""
+    """Rotated keys, and values, of the tokens so far: [n_layer, n_ctx, n_head_kv, head_dim]."""
 
     k: Array
     v: Array
 
     @classmethod
-    def empty(cls, hparams: Any, n_ctx: int, dtype: Any) -> Cache:
-        shape = (hparams.n_layer, n_ctx, hparams.n_head_kv, hparams.n_embd // hparams.n_head)
+    def empty(cls, hp: HParams, n_ctx: int, dtype: Any) -> Cache:
+        shape = (hp.n_layer, n_ctx, hp.n_head_kv, hp.head_dim)
         return cls(np.zeros(shape, dtype), np.zeros(shape, dtype))
 
 
-def logits(
-    weights: Mapping[str, Array], hparams: Any, tokens: Sequence[int], dtype: Any = np.float64
-) -> Array:
-    """What the model says after each of `tokens`: [len(tokens), n_vocab], computed in `dtype`.
-
-    `hparams` needs n_embd, n_head, n_head_kv, n_layer, n_rot, norm_eps, rope_freq_base and rope_freq_scale.
-    """
-    weights = {name: np.asarray(w, dtype) for name, w in weights.items()}
-    return forward(weights, hparams, tokens, 0, Cache.empty(hparams, len(tokens), dtype))
-
-
 def forward(
-    weights: Mapping[str, Array],
-    hparams: Any,
+    weights: Weights,
+    hp: HParams,
     tokens: Sequence[int],
     pos: int,
     cache: Cache,
     each_layer: Callable[[], None] = lambda: None,
 ) -> Array:
     """Evaluates `tokens` at positions pos, pos+1, ..., and leaves their keys and values in the cache."""
-    hp = hparams
-    n, head_dim = len(tokens), hp.n_embd // hp.n_head
-    end = pos + n
+    n, end = len(tokens), pos + len(tokens)
     embedding = weights["token_embd.weight"]
     angles = rope_angles(hp, np.arange(pos, end), weights.get("rope_freqs.weight"))
-    future = np.arange(end)[None, :] > np.arange(pos, end)[:, None]  # [n, end]: keys a query must not see
+    future = np.arange(end) > np.arange(pos, end)[:, None]  # [query, key]: what a query must not see
 
     x = embedding[np.asarray(tokens, np.intp)]
     for layer in range(hp.n_layer):
         each_layer()
-        w = {name: weights[f"blk.{layer}.{name}.weight"] for name in LAYER}
 
-        h = rms_norm(x, w["attn_norm"], hp.norm_eps)
-        q = rope((h @ w["attn_q"].T).reshape(n, hp.n_head, head_dim), angles)
-        cache.k[layer, pos:end] = rope((h @ w["attn_k"].T).reshape(n, hp.n_head_kv, head_dim), angles)
-        cache.v[layer, pos:end] = (h @ w["attn_v"].T).reshape(n, hp.n_head_kv, head_dim)
+        def w(name: str, layer: int = layer) -> Array:
+            return weights[f"blk.{layer}.{name}.weight"]
+
+        h = rms_norm(x, w("attn_norm"), hp.norm_eps)
+        q = rope((h @ w("attn_q").T).reshape(n, hp.n_head, hp.head_dim), angles)
+        cache.k[layer, pos:end] = rope((h @ w("attn_k").T).reshape(n, hp.n_head_kv, hp.head_dim), angles)
+        cache.v[layer, pos:end] = (h @ w("attn_v").T).reshape(n, hp.n_head_kv, hp.head_dim)
         # Each key and value head serves n_head / n_head_kv query heads in a row.
         k = np.repeat(cache.k[layer, :end], hp.n_head // hp.n_head_kv, axis=1)
         v = np.repeat(cache.v[layer, :end], hp.n_head // hp.n_head_kv, axis=1)
-        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(x.dtype.type(head_dim))
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(x.dtype.type(hp.head_dim))
         scores[:, future] = -np.inf
-        attended = np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(n, hp.n_embd)
-        x = x + attended @ w["attn_output"].T
+        attended = np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(n, -1)
+        x = x + attended @ w("attn_output").T
 
-        h = rms_norm(x, w["ffn_norm"], hp.norm_eps)
-        x = x + (silu(h @ w["ffn_gate"].T) * (h @ w["ffn_up"].T)) @ w["ffn_down"].T
+        h = rms_norm(x, w("ffn_norm"), hp.norm_eps)
+        x = x + (silu(h @ w("ffn_gate").T) * (h @ w("ffn_up").T)) @ w("ffn_down").T
 
-    return rms_norm(x, weights["output_norm.weight"], hp.norm_eps) @ weights.get("output.weight", embedding).T
-
-
-LAYER = (
-    "attn_norm",
-    "attn_q",
-    "attn_k",
-    "attn_v",
-    "attn_output",
-    "ffn_norm",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-)
+    output = weights.get("output.weight", embedding)  # absent: tied to the embedding
+    return rms_norm(x, weights["output_norm.weight"], hp.norm_eps) @ output.T
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + x.dtype.type(eps)) * weight
 
 
-def rope_angles(hparams: Any, positions: Array, freqs: Array | None = None) -> Array:
-    """position * freq_scale * base^(-2i / n_rot) / freqs[i] for each pair i: float64 [n, n_rot / 2]."""
-    exponents = -np.arange(0, hparams.n_rot, 2) / hparams.n_rot
-    theta = hparams.rope_freq_scale * np.power(float(hparams.rope_freq_base), exponents)
-    return positions[:, None] * (theta if freqs is None else theta / freqs.astype(np.float64))
+def rope_angles(hp: HParams, positions: Array, factors: Array | None = None) -> Array:
+    """position * freq_scale * base^(-2i / n_rot) / factors[i] for each pair i: f64 [n, n_rot / 2]."""
+    theta = hp.rope_freq_scale * float(hp.rope_freq_base) ** (-np.arange(0, hp.n_rot, 2) / hp.n_rot)
+    return positions[:, None] * (theta if factors is None else theta / factors.astype(np.float64))
 
 
 def rope(x: Array, angles: Array) -> Array:
@@ -137,40 +123,32 @@ class ReferenceModel:
     """
 
     def __init__(
-        self,
-        weights: Mapping[str, Array],
-        hparams: Any,
-        *,
-        n_ctx: int,
-        n_batch: int = 512,
-        dtype: Any = np.float32,
+        self, weights: Weights, hp: HParams, *, n_ctx: int, n_batch: int = 512, dtype: Any = np.float32
     ) -> None:
-        self.n_ctx, self.n_batch = n_ctx, n_batch
-        self.n_vocab = weights["token_embd.weight"].shape[0]
+        self.n_ctx, self.n_batch, self.n_vocab = n_ctx, n_batch, hp.n_vocab
         self.n_threads = 1
         self.calls: list[tuple[tuple[int, ...], int, int]] = []
         self._weights = {name: np.asarray(w, dtype) for name, w in weights.items()}
-        self._hparams = hparams
-        self._cache = Cache.empty(hparams, n_ctx, dtype)
+        self._hparams = hp
+        self._cache = Cache.empty(hp, n_ctx, dtype)
         self._stop = threading.Event()
 
     @classmethod
     def from_file(
-        cls, file: Any, *, n_ctx: int, n_batch: int = 512, dtype: Any = np.float32
+        cls, file: ModelFile, *, n_ctx: int, n_batch: int = 512, dtype: Any = np.float32
     ) -> ReferenceModel:
-        """From a `files.model_file.ModelFile`, dequantised whole."""
-        weights = {name: file.array(name) for name in file.tensors}
-        return cls(weights, file.hparams, n_ctx=n_ctx, n_batch=n_batch, dtype=dtype)
+        return cls(weights_of(file), file.hparams, n_ctx=n_ctx, n_batch=n_batch, dtype=dtype)
 
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Array:
         assert 0 < len(tokens) <= self.n_batch
         assert pos + len(tokens) <= self.n_ctx
         assert 0 <= n_logits <= len(tokens)
         self.calls.append((tuple(tokens), pos, n_logits))
-        out = forward(self._weights, self._hparams, tokens, pos, self._cache, self._stop_point)
+        self._check_stop()
+        out = forward(self._weights, self._hparams, tokens, pos, self._cache, self._check_stop)
         return out[len(tokens) - n_logits :].astype(np.float32)
 
-    def _stop_point(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped
 
@@ -189,54 +167,3 @@ class ReferenceModel:
 
     def close(self) -> None:
         self._weights = {}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Hyper-parameters of a small model, where no file gives any. The names are those of `files` HParams."""
-
-    n_vocab: int = 300
-    n_embd: int = 32
-    n_head: int = 4
-    n_head_kv: int = 2
-    n_layer: int = 2
-    n_ff: int = 48
-    n_rot: int = 8
-    norm_eps: float = 1e-5
-    rope_freq_base: float = 10000.0
-    rope_freq_scale: float = 1.0
-
-
-def random_weights(hp: Any, seed: int = 0, *, tied: bool = False) -> dict[str, Array]:
-    """Weights of a size that keeps activations near 1, float32."""
-    rng = np.random.default_rng(seed)
-    n_kv = hp.n_embd // hp.n_head * hp.n_head_kv
-
-    def matrix(rows: int, cols: int, scale: float = 1.0) -> Array:
-        return (rng.standard_normal((rows, cols)) * scale / np.sqrt(cols)).astype(np.float32)
-
-    def norm() -> Array:
-        return rng.uniform(0.5, 1.5, hp.n_embd).astype(np.float32)
-
-    weights = {
-        "token_embd.weight": matrix(hp.n_vocab, hp.n_embd, np.sqrt(hp.n_embd)),
-        "output_norm.weight": norm(),
-    }
-    if not tied:
-        weights["output.weight"] = matrix(hp.n_vocab, hp.n_embd, 3.0)
-    for layer in range(hp.n_layer):
-        weights |= {
-            f"blk.{layer}.{name}.weight": value
-            for name, value in {
-                "attn_norm": norm(),
-                "attn_q": matrix(hp.n_embd, hp.n_embd, 2.0),
-                "attn_k": matrix(n_kv, hp.n_embd, 2.0),
-                "attn_v": matrix(n_kv, hp.n_embd),
-                "attn_output": matrix(hp.n_embd, hp.n_embd, 0.5),
-                "ffn_norm": norm(),
-                "ffn_gate": matrix(hp.n_ff, hp.n_embd),
-                "ffn_up": matrix(hp.n_ff, hp.n_embd),
-                "ffn_down": matrix(hp.n_embd, hp.n_ff, 0.5),
-            }.items()
-        }
-    return weights

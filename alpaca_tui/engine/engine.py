@@ -34,7 +34,7 @@ DEFAULT_N_CTX = 2048
 
 
 class Engine:
-    """A loaded model. One thread at a time may use it; `stop`, `set_sampling`, `set_threads` and `stats` serve any.
+    """A loaded model, for one thread at a time; `stop`, `set_sampling`, `set_threads` and `stats` serve any.
 
     `model` says what was loaded; `tokenizer` has `encode(text, bos=True, space_prefix=True)`, `decode(ids)`
     and `n_vocab`; `stats` are the numbers of the reply in the making or just made, `finish_reason` says why

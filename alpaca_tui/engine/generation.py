@@ -56,11 +56,15 @@ class Token:
 
 
 class Context:
-    """The model's cache and the tokens in it, which are what the next prompt is compared with."""
+    """The model's cache and the tokens in it, which are what the next prompt is compared with.
+
+    `n_threads`, where set (from any thread), is what the next evaluation begins with.
+    """
 
     def __init__(self, model: Executor) -> None:
         self.model = model
         self.tokens: list[int] = []
+        self.n_threads: int | None = None
 
     @property
     def full(self) -> bool:
@@ -77,6 +81,9 @@ class Context:
 
         Raises Stopped, and then none of `tokens` counts as in the cache.
         """
+        n_threads, self.n_threads = self.n_threads, None
+        if n_threads is not None:
+            self.model.set_threads(n_threads)
         logits = self.model.eval(tokens, len(self.tokens), n_logits)
         self.tokens.extend(tokens)
         return logits

@@ -80,7 +80,7 @@ class EngineWorker:
         self._events: deque[Event] = deque()
         self._jobs: list[_Load | _Generate] = []  # the one in progress and those waiting
         self._state = EngineState.EMPTY
-        self._n_threads: int | None = None  # wanted, not yet set
+        self._n_threads: int | None = None  # wanted since the last load began
         self._cut = 0  # the first turn that the interface believes to be in context
         self._closed = False
         self._rest = EngineState.EMPTY  # the state between jobs
@@ -116,7 +116,11 @@ class EngineWorker:
             engine.set_sampling(sampling)
 
     def set_threads(self, n_threads: int) -> None:
-        self._n_threads = n_threads  # taken up before the next evaluation
+        with self._lock:
+            engine = self._engine
+            self._n_threads = n_threads  # a load in progress takes it up when it is through
+        if engine:
+            engine.set_threads(n_threads)
 
     def stop(self) -> None:
         with self._lock:
@@ -229,7 +233,10 @@ class EngineWorker:
             self._leave(job, EngineState.FAILED, LoadFailed(_sentence(error)))
         else:
             self._cut = 0
-            self._engine = engine
+            with self._lock:
+                self._engine, n_threads = engine, self._n_threads
+            if n_threads is not None:
+                engine.set_threads(n_threads)
             self._leave(job, EngineState.IDLE, Loaded(engine.model))
 
     def _opener(self) -> Callable[..., Engine]:
@@ -279,7 +286,6 @@ class EngineWorker:
         def on_progress(done: int, total: int) -> None:
             self._enter(EngineState.PREFILL, job)
             self._emit(Progress(EngineState.PREFILL, done, total))
-            self._set_wanted_threads(engine)
 
         tokens = engine.generate(
             view.tokens,
@@ -298,18 +304,12 @@ class EngineWorker:
             self._enter(EngineState.GENERATING, job)
             if token.text:
                 self._emit(TextChunk(token.text))
-            self._set_wanted_threads(engine)
         return Finished(engine.finish_reason or FinishReason.STOPPED, engine.stats, engine.reply_tokens)
 
     def _report_cut(self, first_turn: int) -> None:
         if first_turn or self._cut:
             self._emit(ContextCut(first_turn))
         self._cut = first_turn
-
-    def _set_wanted_threads(self, engine: Engine) -> None:
-        n_threads, self._n_threads = self._n_threads, None
-        if n_threads is not None:
-            engine.set_threads(n_threads)
 
 
 def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:
@@ -318,10 +318,11 @@ def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:
     for segment in segments:
         tokens = segment.tokens
         if tokens is not None and all(0 <= token < tokenizer.n_vocab for token in tokens):
-            out += [tokenizer.bos] * segment.bos + list(tokens)
+            out += tokenizer.encode("", bos=segment.bos, space_prefix=False)  # BOS, where the model has one
+            out += tokens
         else:
             out += tokenizer.encode(segment.text, bos=segment.bos, space_prefix=segment.space_prefix)
-        out += [tokenizer.eos] * segment.eos
+        out += [tokenizer.eos] * (segment.eos and tokenizer.eos >= 0)  # -1: this model has none
     return out
 
 

@@ -26,7 +26,9 @@ class ByteTokenizer:
         self.n_vocab = len(self.pieces)
 
     def encode(self, text: str, bos: bool = True, space_prefix: bool = True) -> list[int]:
-        return [BOS] * bos + [FIRST_BYTE + b for b in (" " * space_prefix + text).encode()]
+        return [self.bos] * (bos and self.bos >= 0) + [
+            FIRST_BYTE + b for b in (" " * space_prefix + text).encode()
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(map(self.piece, ids)).decode(errors="replace")
