@@ -8,6 +8,7 @@ llama.cpp's llama.cpp and convert.py of March to August 2023.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,9 @@ def read_ggml(path: Path, open_part: Callable[[Path], tuple[Any, int]]) -> Legac
     `open_part` gives the contents and the size of a file and is called once a part, in order. Raises
     UserError for what is damaged, missing or not supported.
     """
+    whole = path.with_suffix("")
+    if path.suffix[1:].isdigit() and whole.is_file():
+        raise UserError(f"{path} is a further part of a model; give its first part, {whole}.")
     shards = [_read_shard(path, 0, *open_part(path))]
     for i in range(1, _n_parts(shards[0])):
         part = path.with_name(f"{path.name}.{i}")
@@ -125,7 +129,7 @@ def _read_vocab(cursor: Cursor, shard: _Shard) -> None:
         shard.texts.append(cursor.take(length))
         if shard.scores is not None:
             (score,) = cursor.unpack(_F32)
-            if not abs(score) < 1e30:  # also NaN
+            if not math.isfinite(score):
                 raise cursor.damaged(f"the score of token {i} of its vocabulary is {score}")
             shard.scores.append(score)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def check(path: Path, h: HParams, norm_eps: float | None) -> HParams:
         value = getattr(h, name)
         if not (math.isfinite(value) and 1e-6 < value < 1e12):
             raise damaged(path, f"its {name} = {value:g} is impossible")
-    return HParams(**{**h.__dict__, "norm_eps": eps})
+    return dataclasses.replace(h, norm_eps=eps)
 
 
 class GgufKeys:

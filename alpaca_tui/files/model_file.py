@@ -260,7 +260,7 @@ def _drop_vocab(metadata: dict[str, Any]) -> None:
 def _vocab(
     path: Path, own: Vocab | None, tokenizer: Path | None, n_vocab: int, need_vocab: bool
 ) -> Vocab | None:
-    if own is not None and own.scores is not None:
+    if tokenizer is None and own is not None and own.scores is not None:
         if len(own) != n_vocab:
             raise damaged(path, f"its vocabulary has {len(own)} tokens, and its embedding {n_vocab}")
         return own
@@ -268,8 +268,9 @@ def _vocab(
     if found is None:
         if not need_vocab:
             return None
+        lacks = "vocabulary" if own is None else "token scores"
         raise UserError(
-            f"{path} holds no token scores, so it needs its tokenizer.model: put that beside the file or one "
+            f"{path} holds no {lacks}, so it needs its tokenizer.model: put that beside the file or one "
             "folder up, or name it with --tokenizer."
         )
     vocab = vb.from_tokenizer_model(found)

@@ -129,6 +129,7 @@ def from_tokenizer_model(path: Path) -> Vocab:
     for name, value in (("unknown", proto.unk), ("BOS", proto.bos), ("EOS", proto.eos)):
         if not -1 <= value < n:
             raise damaged(path, f"its {name} id {value} is outside of its {n} pieces")
+    _check_scores(path, proto.scores)
     return Vocab(
         proto.pieces,
         proto.scores,
@@ -163,14 +164,19 @@ def check_same(model: Path, own: Vocab, tokenizer: Path, vocab: Vocab) -> None:
             )
 
 
+def _check_scores(path: Path, scores: Sequence[float]) -> None:
+    if not all(map(math.isfinite, scores)):
+        raise damaged(path, "a score of its vocabulary is no number")
+
+
 # --- GGUF --------------------------------------------------------------------------------------------------
 
 
-def from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocab:
-    """The vocabulary in GGUF metadata. UserError for a tokenizer other than SentencePiece's, by name."""
+def from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocab | None:
+    """The vocabulary in GGUF metadata; None where there is none. UserError for a tokenizer other than SentencePiece's, by name."""
     model = metadata.get("tokenizer.ggml.model")
     if model is None:
-        raise UserError(f"{path} holds no vocabulary; give its tokenizer.model with --tokenizer.")
+        return None
     if model != "llama":
         kind = _OTHER_TOKENIZERS.get(model, "") if isinstance(model, str) else ""
         raise UserError(
@@ -186,23 +192,24 @@ def from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocab:
     for name, array in (("scores", scores), ("token_type", types)):
         if array is not None and len(array) != n:
             raise damaged(path, f"its vocabulary has {n} tokens and {len(array)} {name}")
-    if scores is not None and not all(map(math.isfinite, scores)):
-        raise damaged(path, "a score of its vocabulary is no number")
-    if types is None:
-        types = from_2023([b"x" if i < 3 else piece for i, piece in enumerate(pieces)], None).types
-        types = [
-            TokenType.BYTE if byte_value(p) is not None else t for p, t in zip(pieces, types, strict=True)
-        ]
+    _check_scores(path, scores or [])
     return Vocab(
         pieces,
         scores,
-        [t if 1 <= t <= 6 else TokenType.NORMAL for t in types],
+        _guess_types(pieces) if types is None else [t if 1 <= t <= 6 else 1 for t in types],
         bos=_token_id(path, metadata, "bos_token_id", 1, n),
         eos=_token_id(path, metadata, "eos_token_id", 2, n),
         unk=_token_id(path, metadata, "unknown_token_id", 0, n),
         add_bos=metadata.get("tokenizer.ggml.add_bos_token") is not False,
         add_space_prefix=metadata.get("tokenizer.ggml.add_space_prefix") is not False,
     )
+
+
+def _guess_types(pieces: Sequence[bytes]) -> list[int]:
+    """LLaMA's: the first three are special, bytes look like bytes."""
+    types = [int(TokenType.NORMAL if byte_value(piece) is None else TokenType.BYTE) for piece in pieces]
+    types[:3] = [int(kind) for _, kind in _FIRST][: len(types)]
+    return types
 
 
 _OTHER_TOKENIZERS = {
