@@ -1,1 +1,4 @@
-"""The conversation, prompt formats and settings. Knows no screen and no Numba."""
+"""The conversation: a tree of messages, prompt formats, settings, and the session that talks to an engine.
+
+Knows no screen, no NumPy and no Numba.
+"""
