@@ -29,13 +29,13 @@ def in_pipe(
 
 
 def test_one_answer_to_stdout_and_nothing_else(parrot: Path, tmp_path: Path) -> None:
-    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "16", "-p", "你好"], tmp_path)
+    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "17", "-p", "你好"], tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode("utf-8") == SENTENCE + "羊驼说：\n"
 
 
 def test_piped_lines_are_answered_in_utf8_under_any_locale(parrot: Path, tmp_path: Path) -> None:
-    arguments = ["-m", str(parrot), "-c", "512", "-n", "12"]
+    arguments = ["-m", str(parrot), "-c", "512", "-n", "13"]
     done = in_pipe(arguments, tmp_path, "你好\n再见\n", LC_ALL="C", PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode("utf-8") == f"{SENTENCE}\n" * 2
@@ -74,31 +74,35 @@ def test_a_message_too_long_for_the_context_gets_one_sentence(parrot: Path, tmp_
     assert b"-c" in done.stderr and done.stderr.count(b"\n") == 1
 
 
+def at_prompt(text: str) -> bool:
+    return text.rstrip().endswith("\n>")
+
+
 # --- in a terminal -----------------------------------------------------------------------------------------
 
 
 def test_a_conversation_in_chinese(parrot: Path, tmp_path: Path) -> None:
-    with Terminal(["main", "-m", str(parrot), "-c", "512", "-n", "12"], tmp_path, LC_ALL="C") as terminal:
+    with Terminal(["main", "-m", str(parrot), "-c", "512", "-n", "13"], tmp_path, LC_ALL="C") as terminal:
         terminal.wait("Parrot")
-        terminal.wait("> ")
+        terminal.wait(at_prompt)
         terminal.send("你好吗\x7f" + ENTER)  # Backspace takes a whole character away
-        terminal.wait(lambda text: "> 你好\n" in text and SENTENCE in text)
+        terminal.wait(lambda text: f"> 你好\n{SENTENCE}\n" in text)
         terminal.wait("an empty line goes on")
         terminal.send("one\\" + ENTER + "two" + ENTER)
         terminal.wait(lambda text: text.count(SENTENCE) == 2)
-        terminal.wait(lambda text: text.rstrip().endswith(">"))
+        terminal.wait(at_prompt)
         terminal.send(CTRL_D)
         assert terminal.exit_code() == 0
 
 
 def test_ctrl_c_stops_a_reply_and_then_the_program(parrot: Path, tmp_path: Path) -> None:
     with Terminal(["main", "-m", str(parrot), "-c", "100000", "-n", "-1"], tmp_path) as terminal:
-        terminal.wait("> ")
+        terminal.wait(at_prompt)
         terminal.send("说" + ENTER)
         terminal.wait(lambda text: text.count("alpaca") > 20)
         terminal.send(CTRL_C)
         terminal.wait("(stopped", seconds=5)
-        terminal.wait(lambda text: text.rstrip().endswith(">"))
+        terminal.wait(at_prompt)
         before = terminal.text
         assert not terminal.read(0.3) or terminal.text == before  # nothing more comes
         terminal.send(CTRL_C)
@@ -108,7 +112,7 @@ def test_ctrl_c_stops_a_reply_and_then_the_program(parrot: Path, tmp_path: Path)
 def test_colours_are_there_when_asked_for(parrot: Path, tmp_path: Path) -> None:
     arguments = ["main", "--color", "-m", str(parrot), "-c", "512", "-n", "3"]
     with Terminal(arguments, tmp_path) as terminal:
-        terminal.wait("> ")
+        terminal.wait(at_prompt)
         terminal.send("hi" + ENTER)
         terminal.wait("羊驼说")
         line = next(y for y, text in enumerate(terminal.screen.display) if text.startswith("> hi"))
