@@ -8,9 +8,10 @@ so that not every message pays for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice, takewhile
+from operator import eq
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,19 @@ def first_turn(prefix: int, turns: Sequence[int], n_ctx: int, room: int, current
 
 def first_held(prefix: Sequence[int], turns: Sequence[Sequence[int]], context: Sequence[int]) -> int | None:
     """The turn from which on `context` already holds this conversation; None where it holds not one turn."""
-    if list(context[: len(prefix)]) != list(prefix):
+    if common_prefix(context, prefix) < len(prefix):
         return None
     best, found = 0, None
     for i, turn in enumerate(turns):
-        n = common_prefix(context[len(prefix) :], list(chain.from_iterable(turns[i:])))
+        n = common_prefix(islice(context, len(prefix), None), chain.from_iterable(islice(turns, i, None)))
         if n >= len(turn) and n > best:
             best, found = n, i
     return found
 
 
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+def common_prefix(a: Iterable[int], b: Iterable[int]) -> int:
     """How many tokens `a` and `b` have in common from the start."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return sum(1 for _ in takewhile(bool, map(eq, a, b)))
 
 
 def _window(prefix: Sequence[int], turns: Sequence[Sequence[int]], first: int, n_ctx: int) -> Window:

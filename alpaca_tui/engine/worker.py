@@ -8,6 +8,7 @@ two seconds at most.
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import queue
 import threading
@@ -54,6 +55,7 @@ class _Load:
     path: Path
     options: LoadOptions
     cancel: threading.Event = field(default_factory=threading.Event)
+    first_state = EngineState.LOADING
 
 
 @dataclass
@@ -61,6 +63,7 @@ class _Generate:
     request: GenerateRequest
     sampling: SamplingParams
     cancel: threading.Event = field(default_factory=threading.Event)
+    first_state = EngineState.PREFILL
 
 
 class EngineWorker:
@@ -75,8 +78,9 @@ class EngineWorker:
     def __init__(self, open_engine: Callable[..., Engine] | None = None) -> None:
         self._open_engine = open_engine
         self._engine: Engine | None = None
-        self._commands: queue.Queue[_Load | _Generate | None] = queue.Queue()
-        self._lock = threading.Lock()  # over all that follows
+        self._commands: queue.SimpleQueue[_Load | _Generate | None] = queue.SimpleQueue()
+        # Over all that follows. Both it and the queue may be entered again by a signal handler that stops.
+        self._lock = threading.RLock()
         self._events: deque[Event] = deque()
         self._jobs: list[_Load | _Generate] = []  # the one in progress and those waiting
         self._state = EngineState.EMPTY
@@ -101,10 +105,11 @@ class EngineWorker:
 
     def load(self, path: Path, options: LoadOptions) -> None:
         self.stop()
-        self._submit(_Load(path, options), EngineState.LOADING)
+        self._n_threads = None
+        self._submit(_Load(path, options))
 
     def generate(self, request: GenerateRequest) -> None:
-        self._submit(_Generate(request, request.sampling), EngineState.PREFILL)
+        self._submit(_Generate(request, request.sampling))
 
     def set_sampling(self, sampling: SamplingParams) -> None:
         with self._lock:
@@ -154,13 +159,13 @@ class EngineWorker:
             self._commands.put(None)
             self._thread.join(CLOSE_SECONDS)
 
-    def _submit(self, job: _Load | _Generate, state: EngineState) -> None:
+    def _submit(self, job: _Load | _Generate) -> None:
         with self._lock:
             if self._closed:
                 return
-            if not self._jobs:
-                self._set_state(state)
             self._jobs.append(job)
+            if len(self._jobs) == 1:
+                self._set_state(job.first_state)
         self._commands.put(job)
 
     def _set_state(self, state: EngineState) -> None:
@@ -177,7 +182,10 @@ class EngineWorker:
                 self._load(job)
             else:
                 self._generate(job)
-        self._drop_engine()
+        try:
+            self._drop_engine()
+        except Exception:  # the program is ending: nobody is left to be told
+            log.exception("the model could not be closed")
 
     def _emit(self, *events: Event) -> None:
         with self._lock:
@@ -189,20 +197,22 @@ class EngineWorker:
                 self._set_state(state)
 
     def _leave(self, job: _Load | _Generate, state: EngineState, *events: Event) -> None:
-        """The job is done: its last events, then the state that it leaves, or that of the next one."""
+        """The job is done: its last events, then the state that it leaves, or that of the job behind it."""
         with self._lock:
             self._events.extend(events)
             self._jobs.remove(job)
             self._rest = state
+            if self._jobs:
+                following = self._jobs[0]
+                state = EngineState.STOPPING if following.cancel.is_set() else following.first_state
             self._set_state(state)
-            if self._jobs and not self._jobs[0].cancel.is_set():
-                loading = isinstance(self._jobs[0], _Load)
-                self._set_state(EngineState.LOADING if loading else EngineState.PREFILL)
 
     def _drop_engine(self) -> None:
         engine, self._engine = self._engine, None
         if engine:
             engine.close()
+            del engine
+            gc.collect()  # a model is gigabytes, and whatever refers to it in a circle would keep them
 
     def _load(self, job: _Load) -> None:
         def on_progress(stage: str, done: int, total: int, what: str) -> None:
@@ -213,7 +223,6 @@ class EngineWorker:
             self._emit(Progress(state, done, total, what))
 
         options = job.options
-        self._n_threads = None
         try:
             self._drop_engine()
             if job.cancel.is_set():
@@ -249,8 +258,10 @@ class EngineWorker:
     def _generate(self, job: _Generate) -> None:
         engine = self._engine
         if engine is None:
-            message = "There is no model to answer: open one first."
-            self._leave(job, self._rest, Finished(FinishReason.FAILED, Stats(), (), message))
+            stopped = job.cancel.is_set()
+            reason = FinishReason.STOPPED if stopped else FinishReason.FAILED
+            message = "" if stopped else "There is no model to answer: open one first."
+            self._leave(job, self._rest, Finished(reason, Stats(), (), message))
             return
         try:
             finished = self._reply(job, engine)
@@ -270,7 +281,8 @@ class EngineWorker:
                 f"This message is {view.excess} tokens too long for the context of {n_ctx}: shorten it, or "
                 "load the model with a larger context (-c)."
             )
-            return Finished(FinishReason.CONTEXT, Stats(n_ctx=n_ctx), (), message)
+            stats = Stats(n_past=len(engine.context), n_ctx=n_ctx)
+            return Finished(FinishReason.CONTEXT, stats, (), message)
         self._report_cut(view.first_turn)
 
         def refit(reply: list[int]) -> list[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,9 +198,11 @@ def test_worker_loads_answers_and_fails_in_words(small: Path, tmp_path: Path) ->
         assert runs[0] == runs[1]
         assert runs[0][0] in (FinishReason.LENGTH, FinishReason.END)
 
+        model = weakref.ref(worker._engine._executor)
         worker.load(tmp_path / "missing.gguf", LoadOptions())
         events = events_until(worker, (Loaded, LoadFailed))
         failed = next(event for event in events if isinstance(event, LoadFailed))
         assert "missing.gguf" in failed.message
+        assert model() is None  # its memory is free for the next one
     finally:
         worker.close()

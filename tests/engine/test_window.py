@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import chain
 
 import pytest
@@ -100,6 +101,15 @@ def test_refit_drops_all_it_can_when_room_stays_scarce() -> None:
     window = refit(PREFIX, [turn(0, 10), turn(1, 7)], 100, -1, [7] * 80, first=0)
     assert window is not None
     assert window.first_turn == 1
+
+
+def test_a_long_conversation_takes_no_time() -> None:
+    turns = [turn(i, 200) for i in range(5000)]
+    context = [*PREFIX, *chain.from_iterable(turns[-30:-1])]
+    begin = time.monotonic()
+    window = fit(PREFIX, turns, n_ctx=8192, max_tokens=500, context=context)
+    assert window.first_turn == 4970
+    assert time.monotonic() - begin < 1
 
 
 def test_first_held() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from alpaca_tui.engine.engine import Engine
+from alpaca_tui.engine.generation import Token
 from alpaca_tui.engine.protocol import (
     ContextCut,
     EngineState,
@@ -323,6 +324,31 @@ def test_a_message_sent_while_loading_waits_for_the_model(harness) -> None:
     assert h.text() == "ok"
 
 
+def test_a_message_that_waited_for_a_stopped_load_is_stopped_too(harness) -> None:
+    def open_engine(path: Path, **options) -> Engine:
+        while True:
+            time.sleep(0.002)
+            options["on_progress"]("load", 0, 1, "")
+
+    h = harness(ScriptedModel(), open_engine)
+    h.worker.load(PATH, LoadOptions())
+    h.worker.generate(request("x"))
+    h.worker.stop()
+    finished = h.wait_for(Finished)
+    assert (finished.reason, finished.message) == (FinishReason.STOPPED, "")
+    assert h.states() == [EngineState.LOADING, EngineState.STOPPING, EngineState.EMPTY]
+
+
+def test_a_signal_handler_may_stop_at_any_moment(harness) -> None:
+    h = harness(ScriptedModel(next_token=lambda context: 50, seconds=0.001, n_ctx=100_000))
+    h.load()
+    h.worker.generate(request("x", max_tokens=-1))
+    h.wait(lambda: bool(h.text()))
+    with h.worker._lock:  # as when the signal comes in the middle of a poll
+        h.worker.stop()
+    assert h.wait_for(Finished).reason is FinishReason.STOPPED
+
+
 def test_stop_text_is_not_shown(harness) -> None:
     h = harness(ScriptedModel(text_ids("Yes.\n\n### Instruction:\n\nMore")))
     h.load()
@@ -440,18 +466,43 @@ def test_sampling_and_threads_change_in_the_middle_of_a_reply(harness) -> None:
     assert model.n_threads == 5
 
 
-def test_sampling_set_right_after_the_request_counts(harness) -> None:
-    for _ in range(20):
-        model = ScriptedModel(text_ids("a"))
-        engine = engine_of(model)
-        h = harness(model, lambda path, engine=engine, **options: engine)
-        h.load()
-        h.worker.generate(request("x"))
-        changed = replace(GREEDY, top_k=7)
-        h.worker.set_sampling(changed)
-        h.wait_for(Finished)
-        assert engine._reply.sampler.params in (changed, GREEDY)  # GREEDY: it was over already
-        h.worker.close()
+def test_threads_set_while_loading_count(harness) -> None:
+    go, model = threading.Event(), ScriptedModel(text_ids("ok"))
+
+    def open_engine(path: Path, **options) -> Engine:
+        go.wait()
+        return engine_of(model)
+
+    h = harness(model, open_engine)
+    h.worker.load(PATH, LoadOptions(n_threads=2))
+    h.worker.set_threads(7)
+    go.set()
+    h.worker.generate(request("x"))
+    h.wait_for(Finished)
+    assert model.n_threads == 7
+
+
+def test_what_comes_just_before_the_engine_could_hear_it_counts(harness) -> None:
+    engine = engine_of(ScriptedModel(text_ids("answer")))
+    h = harness(ScriptedModel(), lambda path, **options: engine)
+    h.load()
+    generate = engine.generate
+
+    def after(call: Callable[[], None]) -> Callable[..., Iterator[Token]]:
+        def wrapped(*args, **options) -> Iterator[Token]:
+            call()  # the arguments are made, the engine has not begun
+            return generate(*args, **options)
+
+        return wrapped
+
+    changed = replace(GREEDY, top_k=7)
+    engine.generate = after(lambda: h.worker.set_sampling(changed))
+    h.worker.generate(request("x"))
+    h.wait_for(Finished)
+    assert engine._reply.sampler.params == changed
+    engine.generate = after(h.worker.stop)
+    h.worker.generate(request("y"))
+    assert h.wait_for(Finished, 2).reason is FinishReason.STOPPED
 
 
 # --- segments ----------------------------------------------------------------------------------------------
