@@ -9,6 +9,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from alpaca_tui.files.blocks import FORMATS
+from alpaca_tui.files.hparams import HParams
+from tests.small_model import placeholder_scores, placeholder_texts, random_weights, small_hparams
+
 MAGIC = {"ggml": 0x67676D6C, "ggmf": 0x67676D66, "ggjt": 0x67676A74}
 
 # (name, f32 / f16 / u8 array, type number): u8 [rows, row_bytes] is quantised data with `cols` given
@@ -61,15 +65,55 @@ def write_ggml(
             write_tensor(file, name, data, kind, shape, container == "ggjt")
 
 
-def placeholder_texts(n_vocab: int) -> list[bytes]:
-    """A vocabulary that stands in for LLaMA's: unknown, BOS, EOS, the bytes, ASCII's letters, then words."""
-    texts = [" \u2047 ".encode(), b"", b"", *(bytes([i]) for i in range(256))]
-    letters = [c.encode() for c in " etaoinshrdlucmfwypvbgkjqxzETAOINSHRDLUCMFWYPVBGKJQXZ.,:!?#\n"]
-    texts += letters[: max(0, n_vocab - len(texts))]
-    texts += [b" w%d" % i for i in range(len(texts), n_vocab)]
-    return texts[:n_vocab]
+_OLD_NAMES = {
+    "token_embd.weight": "tok_embeddings.weight",
+    "output_norm.weight": "norm.weight",
+    "output.weight": "output.weight",
+    "attn_q": "attention.wq",
+    "attn_k": "attention.wk",
+    "attn_v": "attention.wv",
+    "attn_output": "attention.wo",
+    "attn_norm": "attention_norm",
+    "ffn_gate": "feed_forward.w1",
+    "ffn_down": "feed_forward.w2",
+    "ffn_up": "feed_forward.w3",
+    "ffn_norm": "ffn_norm",
+}
 
 
-def placeholder_scores(n_vocab: int) -> list[float]:
-    """LLaMA's pattern: one less for each token after the bytes."""
-    return [0.0 if i < 259 else 258.0 - i for i in range(n_vocab)]
+def old_name(name: str) -> str:
+    """The name of 2023 for a tensor's GGUF name."""
+    if name in _OLD_NAMES:
+        return _OLD_NAMES[name]
+    _, layer, kind, weight = name.split(".")
+    return f"layers.{layer}.{_OLD_NAMES[kind]}.{weight}"
+
+
+def numbers(h: HParams, ftype: int) -> tuple[int, ...]:
+    """The seven numbers of a header of 2023; n_mult is any that divides n_ff."""
+    return (h.n_vocab, h.n_embd, 32, h.n_head, h.n_layer, h.n_rot, ftype)
+
+
+def write_small(
+    path: Path,
+    container: str = "ggjt",
+    version: int = 1,
+    fmt: str = "f16",
+    h: HParams | None = None,
+    seed: int = 0,
+) -> Path:
+    """A random model with the placeholder vocabulary; `fmt` names a block format of the container's era."""
+    h = h or small_hparams(n_head_kv=4)
+    records = [
+        record(old_name(name), values, "f32" if values.ndim == 1 else fmt)
+        for name, values in random_weights(h, seed).items()
+    ]
+    scores = None if container == "ggml" else placeholder_scores(h.n_vocab)
+    ftype = FORMATS[fmt].ggml_type
+    write_ggml(path, container, version, numbers(h, ftype), placeholder_texts(h.n_vocab), scores, records)
+    return path
+
+
+def record(name: str, values: np.ndarray, fmt: str) -> Record:
+    rows = values.reshape(1, -1) if values.ndim == 1 else values
+    return name, FORMATS[fmt].quantize(rows), FORMATS[fmt].ggml_type, values.shape

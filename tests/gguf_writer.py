@@ -12,9 +12,10 @@ import numpy as np
 
 from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.hparams import HParams
-from alpaca_tui.files.tensors import expected_shapes
 from alpaca_tui.files.vocab import from_2023
-from tests.ggml_writer import placeholder_scores, placeholder_texts
+from tests.small_model import placeholder_scores, placeholder_texts, random_weights, small_hparams
+
+__all__ = ["KV", "RawTensor", "quantized", "random_weights", "small_hparams", "write_gguf", "write_llama"]
 
 _PACK = {"u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"), "i32": (5, "i"),
          "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"), "f64": (12, "d")}  # fmt: skip
@@ -113,30 +114,6 @@ def llama_metadata(h: HParams) -> list[KV]:
         KV("tokenizer.ggml.eos_token_id", "u32", 2),
         KV("tokenizer.ggml.unknown_token_id", "u32", 0),
     ]
-
-
-def small_hparams(**changes: Any) -> HParams:
-    """A tiny model with grouped queries; any field can be set."""
-    values: dict[str, Any] = {
-        "arch": "llama", "n_vocab": 320, "n_embd": 64, "n_head": 4, "n_head_kv": 2, "n_layer": 2, "n_ff": 96,
-        "n_ctx_train": 128, "norm_eps": 1e-5,
-    } | changes  # fmt: skip
-    values.setdefault("n_rot", values["n_embd"] // values["n_head"])
-    return HParams(**values)
-
-
-def random_weights(h: HParams, seed: int = 0) -> dict[str, np.ndarray]:
-    """f32 values for every tensor, of a size that keeps activations near 1."""
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for name, shape in expected_shapes(h).items():
-        values = rng.standard_normal(shape, np.float32)
-        if len(shape) == 1:
-            values = 1 + values / 10
-        elif name != "token_embd.weight":
-            values /= np.sqrt(shape[1])
-        weights[name] = values.astype(np.float32)
-    return weights
 
 
 def write_llama(

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from alpaca_tui.files.vocab import from_tokenizer_model, text_of
-from tests.ggml_writer import Record, placeholder_scores, placeholder_texts, write_ggml
+from tests.ggml_writer import Record, write_ggml
+from tests.small_model import placeholder_scores, placeholder_texts
 
 N_VOCAB, N_EMBD, N_MULT, N_HEAD, N_LAYER, N_FF = 32000, 128, 64, 4, 32, 384
 SHA256 = "25b0fe7749b03b23cbd2cbc715ce5449590af5a7aac27fdf504ebf36e8e24e26"

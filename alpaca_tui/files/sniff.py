@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import stat
 import struct
 from pathlib import Path
@@ -90,10 +91,9 @@ def refusal(path: Path, head: bytes) -> UserError:
 
 
 def _is_text(head: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else only the last character is cut
-            return False
-        text = head[: error.start].decode("utf-8")
+        text = decoder.decode(head, len(head) < HEAD)  # the last character of a longer file may be cut
+    except UnicodeDecodeError:
+        return False
     return all(c.isprintable() or c in "\t\r\n\f" for c in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +94,11 @@ def text_of(piece: bytes, kind: int) -> bytes:
 
 def byte_value(piece: bytes) -> int | None:
     """The byte that a piece like b"<0x0A>" stands for; None for another piece."""
-    if len(piece) == 6 and piece.startswith(b"<0x") and piece.endswith(b">"):
-        try:
-            return int(piece[3:5], 16)
-        except ValueError:
-            pass
-    return None
+    match = _BYTE_PIECE.fullmatch(piece)
+    return int(match[1], 16) if match else None
+
+
+_BYTE_PIECE = re.compile(rb"<0x([0-9A-Fa-f]{2})>")
 
 
 # --- tokenizer.model ---------------------------------------------------------------------------------------
@@ -173,7 +173,10 @@ def _check_scores(path: Path, scores: Sequence[float]) -> None:
 
 
 def from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocab | None:
-    """The vocabulary in GGUF metadata; None where there is none. UserError for a tokenizer other than SentencePiece's, by name."""
+    """The vocabulary in GGUF metadata; None where there is none.
+
+    Raises UserError for a tokenizer other than SentencePiece's, by name.
+    """
     model = metadata.get("tokenizer.ggml.model")
     if model is None:
         return None
