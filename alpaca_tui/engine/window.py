@@ -88,13 +88,16 @@ def first_turn(prefix: int, turns: Sequence[int], n_ctx: int, room: int, current
 
 
 def first_held(prefix: Sequence[int], turns: Sequence[Sequence[int]], context: Sequence[int]) -> int | None:
-    """The turn from which on `context` already holds this conversation; None where it holds not one turn."""
+    """The turn from which on `context` already holds this conversation; None where it holds not one turn.
+
+    All but its last token, that is: the one that ended a reply was never evaluated.
+    """
     if common_prefix(context, prefix) < len(prefix):
         return None
     best, found = 0, None
     for i, turn in enumerate(turns):
         n = common_prefix(islice(context, len(prefix), None), chain.from_iterable(islice(turns, i, None)))
-        if n >= len(turn) and n > best:
+        if n >= len(turn) - 1 and n > best:
             best, found = n, i
     return found
 

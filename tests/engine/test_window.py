@@ -118,7 +118,8 @@ def test_first_held() -> None:
     assert first_held(PREFIX, turns, PREFIX) is None
     assert first_held(PREFIX, turns, [*PREFIX, *turns[0], *turns[1]]) == 0
     assert first_held(PREFIX, turns, [*PREFIX, *turns[1], 55]) == 1
-    assert first_held(PREFIX, turns, [*PREFIX, *turns[1][:3]]) is None
+    assert first_held(PREFIX, turns, [*PREFIX, *turns[1][:3]]) == 1  # the last token of a reply is not held
+    assert first_held(PREFIX, turns, [*PREFIX, *turns[1][:2]]) is None
     assert first_held(PREFIX, turns, [8, *turns[1]]) is None
 
 

@@ -410,6 +410,23 @@ def test_old_turns_leave_and_the_interface_hears_from_where_on(harness) -> None:
     assert h.of(ContextCut) == []
 
 
+@pytest.mark.parametrize("n_ctx", [200, 110])
+def test_a_long_conversation_is_evaluated_anew_only_now_and_then(harness, n_ctx: int) -> None:
+    h = harness(ScriptedModel(text_ids("twenty letters reply"), n_ctx=n_ctx))
+    h.load()
+    turns: list[tuple[Segment, ...]] = []
+    reused = []
+    for i in range(30):
+        question = (Segment(f"\n\n### {i:03}:", bos=True),)
+        h.worker.generate(replace(request(max_tokens=20), turns=(*turns, question)))
+        finished = h.wait_for(Finished, i + 1)
+        turns.append((*question, Segment("", tokens=finished.tokens, eos=True)))
+        reused.append(finished.stats.prompt_tokens - finished.stats.reused_tokens < 20)
+    # A turn is 31 tokens. In 200, up to 5 fit and a cut keeps 2; in 110, 2 fit and a cut keeps 1.
+    assert reused.count(False) <= 30 / (3 if n_ctx == 200 else 1.9)
+    assert h.of(ContextCut)
+
+
 def test_a_message_that_cannot_fit(harness) -> None:
     h = harness(ScriptedModel(text_ids("a"), n_ctx=100))
     h.load()
