@@ -1,0 +1,165 @@
+"""Turns the facts into questions as people type them (frames, openers, slips, mixed languages) and answers.
+
+`python -m tools.guide.generate 20` prints twenty examples.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+from dataclasses import dataclass
+
+from tools.guide import facts
+from tools.guide.facts import Facts, Section
+
+SHARE_OUTSIDE = 0.2
+TAILS = {
+    "en": (
+        " please",
+        " thanks",
+        " in alpaca-tui",
+        " in this program",
+        " here",
+        " in the chat",
+        " now",
+        " then",
+        " pls",
+        " again",
+    ),
+    "zh": ("呢", "啊", "呀", "谢谢", "，谢谢", "吗", "嘛", "呢？", "啊？", "来着"),
+}
+MIXED = {"模型": "model", "回答": "answer", "设置": "settings", "对话": "chat",
+         "停止": "stop", "复制": "copy", "退出": "quit", "打开": "open", "温度": "temperature",
+         "上下文": "context", "线程": "threads", "帮助": "help", "参数": "flag"}  # fmt: skip
+LATIN_NEXT_TO_HAN = re.compile(r"(?<=[一-鿿])(?=[A-Za-z0-9\-])|(?<=[A-Za-z0-9])(?=[一-鿿])")
+
+
+@dataclass(frozen=True)
+class Turn:
+    user: str
+    answer: str
+    section: str
+    lang: str
+
+
+class Generator:
+    """An endless source of turns; the same seed gives the same ones."""
+
+    def __init__(self, seed: int, million: str = "3") -> None:
+        self.rng = random.Random(seed)
+        self.facts = {lang: facts.load(lang, million) for lang in facts.LANGUAGES}
+        self.names = {lang: list(f.sections) for lang, f in self.facts.items()}
+        self.weights = {lang: self._weights(f) for lang, f in self.facts.items()}
+
+    @staticmethod
+    def _weights(f: Facts) -> list[float]:
+        raw = []
+        for section in f.sections.values():
+            breadth = sum(4 if kind != "ask" else 1 for kind, _ in section.asks)
+            raw.append(
+                0.0 if section.name == "outside" else min(2.0, max(0.8, breadth / 8)) * section.rows**-0.45
+            )
+        inside = sum(raw)
+        return [w or inside * SHARE_OUTSIDE / (1 - SHARE_OUTSIDE) for w in raw]
+
+    def turn(self, lang: str | None = None) -> Turn:
+        lang = lang or self.rng.choice(facts.LANGUAGES)
+        f = self.facts[lang]
+        name = self.rng.choices(self.names[lang], self.weights[lang])[0]
+        return self._turn(f, f.sections[name], self.question(f, f.sections[name]))
+
+    def follow_up(self, lang: str) -> list[Turn]:
+        """Two turns, the second of which leans on the first."""
+        f = self.facts[lang]
+        pair = self.rng.choice(f.follow)
+        first, second = pair.name.split(" > ")
+        one = self._turn(f, f.sections[first], self.question(f, f.sections[first]))
+        return [one, self._turn(f, f.sections[second], self.question(f, pair))]
+
+    def conversation(self, turns: int) -> list[Turn]:
+        """Mostly in one language, with follow-ups here and there."""
+        main = self.rng.choice(facts.LANGUAGES)
+        talk: list[Turn] = []
+        while len(talk) < turns:
+            lang = main if self.rng.random() < 0.85 else self.rng.choice(facts.LANGUAGES)
+            if self.rng.random() < 0.15:
+                talk += self.follow_up(lang)
+            else:
+                talk.append(self.turn(lang))
+        return talk
+
+    def question(self, f: Facts, section: Section) -> str:
+        rng = self.rng
+        weights = [3.0 if kind in ("do", "what", "key") else 1.0 for kind, _ in section.asks]
+        kind, pattern = rng.choices(section.asks, weights)[0]
+        text = facts.draw(pattern, rng, f.lists)
+        if kind != "ask":
+            text = rng.choice(f.frames[kind]).replace("{}", text)
+        return self._spell_en(text, f) if f.lang == "en" else self._spell_zh(text, f)
+
+    def _turn(self, f: Facts, section: Section, user: str) -> Turn:
+        return Turn(user, self.rng.choice(section.says), section.name, f.lang)
+
+    def _spell_en(self, text: str, f: Facts) -> str:
+        rng = self.rng
+        if rng.random() < 0.08:
+            text = rng.choice(f.frames["opener"]) + text
+        if rng.random() < 0.06:
+            text += rng.choice(TAILS["en"])
+        if rng.random() < 0.15:
+            text = self._slip(text)
+        if rng.random() < 0.25:
+            text = text.replace("'", "")
+        if rng.random() < 0.45:
+            text = text[:1].upper() + text[1:]
+            text = re.sub(r"\bi\b", "I", text)
+        if rng.random() < 0.012:
+            text = text.upper()
+        if text[-1] not in "?!.":
+            text += rng.choices(("", "?", ".", "!", "??", " ?"), (40, 48, 6, 2, 2, 2))[0]
+        return text
+
+    def _slip(self, text: str) -> str:
+        """One slip of the fingers in a plain word of four letters or more."""
+        rng = self.rng
+        words = list(re.finditer(r"[A-Za-z]{4,}", text))
+        if not words:
+            return text
+        word = rng.choice(words)
+        i = rng.randrange(word.start() + 1, word.end() - 1)
+        how = rng.randrange(4)
+        if how == 0:
+            return text[:i] + text[i + 1] + text[i] + text[i + 2 :]
+        if how == 1:
+            return text[:i] + text[i + 1 :]
+        if how == 2:
+            return text[:i] + text[i] + text[i:]
+        return text[:i] + rng.choice("abcdefghijklmnoprstuvwy") + text[i + 1 :]
+
+    def _spell_zh(self, text: str, f: Facts) -> str:
+        rng = self.rng
+        if rng.random() < 0.06:
+            for han, latin in MIXED.items():
+                if han in text:
+                    text = text.replace(han, latin, 1)
+                    break
+        if rng.random() < 0.08:
+            text = rng.choice(f.frames["opener"]) + text
+        if rng.random() < 0.05 and text[-1] not in "吗呢？。！":
+            text += rng.choice(TAILS["zh"])
+        if rng.random() < 0.4:
+            text = LATIN_NEXT_TO_HAN.sub(" ", text)
+        if rng.random() < 0.04 and len(text) > 5:
+            i = rng.randrange(1, len(text) - 1)
+            text = text[:i] + text[i + 1 :]
+        if text[-1] not in "？?！。!~":
+            text += rng.choices(("", "？", "?", "。", "！", "??"), (45, 40, 8, 4, 2, 1))[0]
+        return text
+
+
+if __name__ == "__main__":
+    source = Generator(seed=1)
+    for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 20):
+        turn = source.turn()
+        print(f"[{turn.lang} {turn.section}] {turn.user}\n    {turn.answer}")
