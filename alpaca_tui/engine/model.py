@@ -18,7 +18,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import BlockFormat
 from alpaca_tui.files.hparams import HParams
 from alpaca_tui.files.model_file import ModelFile
-from alpaca_tui.kernels import activations, registry, repack, team
+from alpaca_tui.kernels import activations, registry, repack, team, warm
 from alpaca_tui.kernels.matmul import packed_bytes, padded_rows
 from alpaca_tui.kernels.tiles import TOKENS
 
@@ -121,11 +121,7 @@ class Model:
         formats = {tile_format(self._file.tensors[self._source(n)].format) for n in self._matrix_names()}
         names = ["norm_pack", "rope_store", "attend", "pack", "silu_pack"]
         names += [f"{kind}_{fmt}" for fmt in sorted(formats) for kind in ("repack", "matmul")]
-        for done, name in enumerate(names):
-            self._progress("compile", done, len(names), name)
-            self._check_stop()
-            registry.address(name)
-        self._progress("compile", len(names), len(names), "")
+        warm.ready(names, lambda *progress: self._progress("compile", *progress), self._check_stop)
 
     def _load(self) -> None:
         """Repacks all matrices into one arena, giving the file's pages back as it goes."""
@@ -260,8 +256,8 @@ class Model:
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> F32:
         """Evaluates up to `n_batch` tokens at positions pos, pos+1, ...; f32 [n_logits, n_vocab].
 
-        The logits are those of the last `n_logits` tokens. Cache entries from `pos` on are overwritten. Raises
-        Stopped when a stop was requested meanwhile: entries before `pos` stay as they were.
+        The logits are those of the last `n_logits` tokens. Cache entries from `pos` on are overwritten.
+        Raises Stopped when a stop was requested meanwhile: entries before `pos` stay as they were.
         """
         n = len(tokens)
         if not 0 < n <= self.n_batch or pos < 0 or pos + n > self.n_ctx or not 0 <= n_logits <= n:

@@ -1,8 +1,9 @@
 """What stands between matrix products: norm, SiLU, and packing rows for the next product.
 
 A row of activations is packed for the kernels of `tiles`: per block of 32 columns as i8 with one f32 scale
-d = amax / 127 and its two sums of 16, and, where a float matrix follows, as f32 too. Tokens of a batch lie
-side by side in columns of TOKENS; a single token lies alone.
+and its two sums of 16, and, where a float matrix follows, as f32 too. q = round(127 x / amax), and the scale
+is the one of least squares for these q, sum(x q) / sum(q q): less error than amax / 127, at no cost later.
+Tokens of a batch lie side by side in columns of TOKENS; a single token lies alone.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from alpaca_tui.kernels.vectors import (
     magnitude,
     max_lanes,
     maximum,
-    round_to_i8,
+    round_even,
     splat,
     store,
+    store_i8,
     sum_lanes,
     zeros,
 )
@@ -61,9 +63,12 @@ def pack_blocks(a, stage, row, n_tokens, token, first, last):
             low, high = load(x, offset), load(x, offset + 16)
             amax = max_lanes(maximum(magnitude(low), magnitude(high)))
             factor = splat(np.float32(127.0) / amax if amax > TINY else np.float32(0.0))
-            scales[at * column + lane] = amax / np.float32(127.0)
-            sums[at * 2 * column + lane] = round_to_i8(staged8, 0, low * factor)
-            sums[(at * 2 + 1) * column + lane] = round_to_i8(staged8, 16, high * factor)
+            low_q, high_q = round_even(low * factor), round_even(high * factor)
+            squares = sum_lanes(fma(low_q, low_q, high_q * high_q))
+            products = sum_lanes(fma(low, low_q, high * high_q))
+            scales[at * column + lane] = products / squares if amax > TINY else np.float32(0.0)
+            sums[at * 2 * column + lane] = store_i8(staged8, 0, low_q)
+            sums[(at * 2 + 1) * column + lane] = store_i8(staged8, 16, high_q)
             for k in range(8):
                 quants[(at * 8 + k) * column + lane] = staged32[k]
         if a[WANT_FLOATS] != 0:

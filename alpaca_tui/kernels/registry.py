@@ -42,4 +42,5 @@ def address(name: str) -> int:
 
 def assembly(name: str) -> str:
     """What LLVM made of a kernel, compiled afresh: the proof of which instructions it holds."""
-    return str(cfunc(SIGNATURE, **OPTIONS)(_functions[name])._library.get_asm_str())
+    fresh: Any = cfunc(SIGNATURE, **OPTIONS)(_functions[name])
+    return str(fresh._library.get_asm_str())

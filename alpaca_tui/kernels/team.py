@@ -80,8 +80,9 @@ def pause(typingctx):
 
     def codegen(context, builder, signature, args):
         if binding.get_default_triple().startswith(("x86_64", "i686")):
-            signature_ = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, signature_, "llvm.x86.sse2.pause"), [])
+            nothing = ir.FunctionType(ir.VoidType(), [])
+            hint = cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause")
+            builder.call(hint, [])
         return context.get_dummy_value()
 
     return types.void(), codegen

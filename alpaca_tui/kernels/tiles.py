@@ -11,8 +11,7 @@ block), then their scales:
   8 bits: 512 bytes, value + 128. Floats: 32 columns of 16 rows each.
 - scales: f16 d of 16 rows; then f16 m where the format has one; q6_K: 2 x 16 i8 scales, then 16 f16 d.
 
-Activations come 32 to a block as i8 with one f32 scale (amax / 127), in columns of TILE tokens: see
-`activations`.
+Activations come 32 to a block as i8 with one f32 scale, in columns of TOKENS tokens: see `activations`.
 """
 
 from __future__ import annotations

@@ -270,22 +270,28 @@ def exp(typingctx, x):
 
 
 @intrinsic
-def round_to_i8(typingctx, pointer, index, value):
-    """Stores value, rounded to the nearest even, as i8 at pointer[index : index + 16]; their sum as i32.
+def round_even(typingctx, a):
+    """Each lane rounded to the nearest whole number, ties to even; |a| must stay below 2^22."""
 
-    Lanes must lie within -128..127.
-    """
+    def codegen(context, builder, signature, args):
+        magic = constant(F32X16, 12582912.0)  # 1.5 * 2^23
+        return builder.fsub(builder.fadd(args[0], magic), magic)
+
+    return f32x16(f32x16), codegen
+
+
+@intrinsic
+def store_i8(typingctx, pointer, index, value):
+    """pointer[index : index + 16] = value, whole numbers within -128..127; returns their sum as i32."""
 
     def codegen(context, builder, signature, args):
         e = emitter(builder)
-        magic = constant(F32X16, 12582912.0)
-        rounded = builder.fsub(builder.fadd(args[2], magic), magic)
-        integers = builder.fptosi(rounded, I32X16)
+        integers = builder.fptosi(args[2], I32X16)
         small = builder.trunc(integers, vector(ir.IntType(8), 16))
         e.store(small, byte_pointer(context, builder, args[0], args[1]), 0)
-        signature_ = ir.FunctionType(I32, [I32X16])
-        add_ = cgutils.get_or_insert_function(builder.module, signature_, "llvm.vector.reduce.add.v16i32")
-        return builder.call(add_, [integers])
+        reduction = ir.FunctionType(I32, [I32X16])
+        total = cgutils.get_or_insert_function(builder.module, reduction, "llvm.vector.reduce.add.v16i32")
+        return builder.call(total, [integers])
 
     return types.int32(pointer, types.int64, f32x16), codegen
 

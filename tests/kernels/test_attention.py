@@ -36,7 +36,7 @@ def test_norm(n_tokens: int, n_out: int) -> None:
     expected = twins.rms_norm(x[-n_out:], weight, float(eps[0]))
     quants, scales, _, floats = packed.unpacked()
     np.testing.assert_allclose(floats, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(quants * scales.repeat(32, 1), expected, atol=np.abs(expected).max() / 250)
+    np.testing.assert_allclose(quants * scales.repeat(32, 1), expected, atol=np.abs(expected).max() / 200)
 
 
 @pytest.mark.parametrize("n_tokens", [1, 10])
@@ -115,12 +115,14 @@ class Heads:
     st.lists(st.integers(1, 40), min_size=1, max_size=3),
     st.integers(1, 3),
 )
-def test_attention(
-    heads: tuple[int, int], dims: tuple[int, int], batches: list[int], threads: int
-) -> None:
+def test_attention(heads: tuple[int, int], dims: tuple[int, int], batches: list[int], threads: int) -> None:
     (n_head, n_kv), (head_dim, n_rot) = heads, dims
     total = sum(batches)
-    q, k, v = random(1, total, n_head, head_dim), random(2, total, n_kv, head_dim), random(3, total, n_kv, head_dim)
+    q, k, v = (
+        random(1, total, n_head, head_dim),
+        random(2, total, n_kv, head_dim),
+        random(3, total, n_kv, head_dim),
+    )
     positions = np.arange(total)
     turned_q = twins.rope(q, positions, 10000.0, n_rot)
     turned_k = twins.rope(k, positions, 10000.0, n_rot).astype(np.float16)
@@ -140,7 +142,20 @@ def test_f16_rounding_is_numpys() -> None:
     rng = np.random.default_rng(0)
     values = rng.integers(0, 2**32, 64 * 64, dtype=np.uint32).view(np.float32)
     values = np.where(np.isnan(values), np.float32(0), values)
-    ends = [0.0, -0.0, 65504, 65519.9, 65520, 1e30, -1e30, 2.0**-24, 2.0**-25, 3 * 2.0**-25, 6.1e-5, 6.0975e-5]
+    ends = [
+        0.0,
+        -0.0,
+        65504,
+        65519.9,
+        65520,
+        1e30,
+        -1e30,
+        2.0**-24,
+        2.0**-25,
+        3 * 2.0**-25,
+        6.1e-5,
+        6.0975e-5,
+    ]
     values[: len(ends)] = ends
     values[64:2048] = rng.standard_normal(1984) * 10.0 ** rng.integers(-9, 5, 1984)
     v = values.reshape(64, 1, 64)

@@ -13,8 +13,11 @@ def pack_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     amax = np.abs(blocks).max(-1)
     inverse = np.where(amax > 1e-30, np.float32(127) / np.maximum(amax, np.float32(1e-30)), np.float32(0))
     quants = np.rint(blocks * inverse[..., None]).astype(np.int8)
+    wide = quants.astype(np.float32)
+    squares = (wide * wide).sum(-1)
+    scales = (blocks * wide).sum(-1) / np.where(squares > 0, squares, 1)
     sums = quants.reshape(len(x), -1, 16).astype(np.int32).sum(-1)
-    return quants.reshape(x.shape), amax / np.float32(127), sums, x
+    return quants.reshape(x.shape), scales.astype(np.float32), sums, x
 
 
 def matmul(name: str, w: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -46,7 +49,7 @@ def rope(x: np.ndarray, positions: np.ndarray, base: float, n_rot: int) -> np.nd
 
 
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, first: int) -> np.ndarray:
-    """q: [T, n_head, d] at positions first...; k, v: [first + T, n_head_kv, d]; causal, scaled by 1/sqrt(d)."""
+    """Causal; q: [T, n_head, d] at positions first, ...; k, v: [first + T, n_head_kv, d]."""
     n_rep = q.shape[1] // k.shape[1]
     k, v = k.repeat(n_rep, 1).astype(np.float64), v.repeat(n_rep, 1).astype(np.float64)
     scores = np.einsum("thd,phd->htp", q.astype(np.float64), k) / np.sqrt(q.shape[-1])

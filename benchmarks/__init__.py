@@ -1,0 +1,1 @@
+"""Measurements that anyone can run; each script says what it needs."""

@@ -1,0 +1,143 @@
+"""Prefill and decode speed beside llama.cpp on the same file, in one run.
+
+    python -m benchmarks.speed MODEL.gguf --peer PYTHON [-t 2] [-p 512] [-n 32] [-r 5]
+
+PYTHON: the interpreter of an environment with llama-cpp-python (built for this machine, as pip does). Both
+engines are loaded in processes of their own and take turns, so that a drift of the machine's speed meets
+both; what counts is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+WARM_UP = 16
+
+
+def tokens(n: int) -> list[int]:
+    """The same pseudo-random tokens for both."""
+    state, result = 12345, []
+    for _ in range(n):
+        state = (state * 1664525 + 1013904223) % 2**32
+        result.append(300 + state % 31000)
+    return result
+
+
+Evaluate = Callable[[Sequence[int], int], None]  # tokens, their first position
+
+
+def ours(path: str, n_ctx: int, threads: int) -> tuple[Evaluate, str]:
+    from alpaca_tui.engine.model import Model
+    from alpaca_tui.files.model_file import open_model
+    from alpaca_tui.kernels import target
+
+    model = Model(open_model(Path(path)), n_ctx=n_ctx, n_threads=threads)
+
+    def evaluate(ids: Sequence[int], position: int) -> None:
+        model.eval(ids, position, 1)
+
+    return evaluate, f"kernels for {target.path().value}"
+
+
+def peer(path: str, n_ctx: int, threads: int) -> tuple[Evaluate, str]:
+    import llama_cpp  # type: ignore[import-not-found]
+
+    model = llama_cpp.Llama(
+        path, n_ctx=n_ctx, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
+    )
+
+    def evaluate(ids: Sequence[int], position: int) -> None:
+        if position == 0:
+            model.reset()
+        model.eval(ids)
+
+    return evaluate, llama_cpp.llama_print_system_info().decode().strip()
+
+
+def serve(which: str, path: str, threads: int, n_prompt: int, n_decode: int) -> None:
+    """A child process: loads, says so, then measures once for every line on stdin."""
+    load = {"ours": ours, "peer": peer}[which]
+    evaluate, info = load(path, n_prompt + n_decode + WARM_UP, threads)
+    prompt, more = tokens(n_prompt), tokens(n_decode)
+    evaluate(prompt[:WARM_UP], 0)
+    print(json.dumps({"info": info}), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        evaluate(prompt, 0)
+        middle = time.perf_counter()
+        for i, token in enumerate(more):
+            evaluate([token], n_prompt + i)
+        end = time.perf_counter()
+        result = {"prefill": n_prompt / (middle - start), "decode": n_decode / (end - middle)}
+        print(json.dumps(result), flush=True)
+
+
+class Child:
+    def __init__(self, python: str, which: str, options: argparse.Namespace):
+        command = [python, __file__, "--serve", which, options.model, "-t", str(options.threads)]
+        command += ["-p", str(options.prompt), "-n", str(options.decode)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.info = self.read()["info"]
+
+    def read(self) -> dict[str, float]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return dict(json.loads(line))
+        raise SystemExit("A measuring process ended early; run it by hand to see why.")
+
+    def measure(self) -> dict[str, float]:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.read()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--peer", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("-t", "--threads", type=int, default=2)
+    parser.add_argument("-p", "--prompt", type=int, default=512)
+    parser.add_argument("-n", "--decode", type=int, default=32)
+    parser.add_argument("-r", "--rounds", type=int, default=5)
+    parser.add_argument("--serve", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.model, options.threads, options.prompt, options.decode)
+        return
+    children = {"ours": Child(sys.executable, "ours", options), "peer": Child(options.peer, "peer", options)}
+    for name, child in children.items():
+        print(f"{name}: {child.info}")
+    rounds = []
+    for i in range(options.rounds):
+        order = list(children) if i % 2 == 0 else list(children)[::-1]
+        result = {name: children[name].measure() for name in order}
+        rounds.append(result)
+        print(
+            "  ".join(
+                f"{test}: {result['ours'][test]:6.1f} / {result['peer'][test]:6.1f} tokens/s"
+                for test in ("prefill", "decode")
+            )
+        )
+    for test in ("prefill", "decode"):
+        ratios = sorted(r["ours"][test] / r["peer"][test] for r in rounds)
+        print(
+            f"{test}: {statistics.median(ratios):.2f} times llama.cpp (rounds from {ratios[0]:.2f} to "
+            f"{ratios[-1]:.2f}), {options.threads} threads"
+        )
+
+
+if __name__ == "__main__":
+    if __package__ is None or __package__ == "":
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    main()
