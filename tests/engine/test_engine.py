@@ -171,7 +171,7 @@ def test_new_parameters_take_effect_with_the_next_token() -> None:
 # --- stop --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prompt", [[BOS, *range(3, 100)], [BOS]], ids=["prefill", "reply"])
+@pytest.mark.parametrize("prompt", [[BOS, *[60] * 2000], [BOS]], ids=["prefill", "reply"])
 def test_stop_from_another_thread(prompt: list[int]) -> None:
     model = ScriptedModel(next_token=lambda context: 60, n_batch=8, seconds=0.05, n_ctx=10_000)
     engine = engine_of(model)
@@ -179,9 +179,9 @@ def test_stop_from_another_thread(prompt: list[int]) -> None:
     timer.start()
     begin = time.monotonic()
     made = list(engine.generate(prompt))
-    assert 0.1 < time.monotonic() - begin < 0.5
+    assert 0.1 < time.monotonic() - begin < 5  # all of the prompt would take twelve seconds
     assert engine.finish_reason is FinishReason.STOPPED
-    assert len(made) == (0 if len(prompt) > 1 else 2)
+    assert bool(made) == (len(prompt) == 1)
     timer.join()
     engine.stop()  # between replies: no effect on the next one
     model.seconds = 0

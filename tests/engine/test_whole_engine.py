@@ -107,7 +107,7 @@ def test_stop_in_the_middle_of_a_prompt(model_t: Path) -> None:
                 stopped.append(time.monotonic())
 
         assert list(engine.generate(prompt, GREEDY, n_batch=100, on_progress=on_progress)) == []
-        assert time.monotonic() - stopped[0] < 0.25
+        assert time.monotonic() - stopped[0] < 1
         assert len(stopped) == 1
         assert engine.finish_reason is FinishReason.STOPPED
         assert engine.stats.n_past == 100
