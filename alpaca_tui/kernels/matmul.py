@@ -36,17 +36,17 @@ def pair_times_token(a, fmt, pair):
     """32 rows times the one token of a batch of one."""
     n_blocks = a[N_BLOCKS]
     code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
-    code = a[CODES] + pair * GROUPS * n_blocks * code_bytes
-    scale = a[SCALES] + pair * GROUPS * n_blocks * scale_bytes
+    code = a[CODES] + pair * n_blocks * GROUPS * code_bytes
+    scale = a[SCALES] + pair * n_blocks * GROUPS * scale_bytes
     acc = zeros(GROUPS)
     for b in range(n_blocks):
         acc = block_step(
             acc,
             fmt,
-            code + b * code_bytes,
-            n_blocks * code_bytes,
-            scale + b * scale_bytes,
-            n_blocks * scale_bytes,
+            code + b * GROUPS * code_bytes,
+            code_bytes,
+            scale + b * GROUPS * scale_bytes,
+            scale_bytes,
             a[QUANTS] + b * 32,
             a[X_SCALES] + b * 4,
             a[X_SUMS] + b * 8,
@@ -65,19 +65,19 @@ def pair_times_batch(a, fmt, pair, n_tokens):
     for first in range(0, n_tokens, TILE_TOKENS):
         column = first // TOKENS * n_blocks
         lane = first % TOKENS * 4
-        for group in range(pair * GROUPS, pair * GROUPS + GROUPS, TILE_GROUPS):
-            code = a[CODES] + group * n_blocks * code_bytes
-            scale = a[SCALES] + group * n_blocks * scale_bytes
+        for group in range(0, GROUPS, TILE_GROUPS):
+            code = a[CODES] + (pair * n_blocks * GROUPS + group) * code_bytes
+            scale = a[SCALES] + (pair * n_blocks * GROUPS + group) * scale_bytes
             acc = zeros(TILE)
             for b in range(n_blocks):
                 at = column + b
                 acc = block_step(
                     acc,
                     fmt,
-                    code + b * code_bytes,
-                    n_blocks * code_bytes,
-                    scale + b * scale_bytes,
-                    n_blocks * scale_bytes,
+                    code + b * GROUPS * code_bytes,
+                    code_bytes,
+                    scale + b * GROUPS * scale_bytes,
+                    scale_bytes,
                     a[QUANTS] + at * (32 * TOKENS) + lane,
                     a[X_SCALES] + at * (4 * TOKENS) + lane,
                     a[X_SUMS] + at * (8 * TOKENS) + lane,
@@ -85,7 +85,7 @@ def pair_times_batch(a, fmt, pair, n_tokens):
                     TILE_GROUPS,
                     TOKENS,
                 )
-            y = f32_at(a[Y] + (first * stride + group * 16) * 4)
+            y = f32_at(a[Y] + (first * stride + (pair * GROUPS + group) * 16) * 4)
             store_tile(acc, TILE_GROUPS, y, stride, n_tokens - first, a[RESIDUAL])
 
 

@@ -21,14 +21,21 @@ ROWS = 16
 
 
 @njit(**OPTIONS)
+def tile_index(a, group, block):
+    """Where the tile of a row group and a block stands: pairs of row groups go side by side."""
+    return (group // 2 * a[N_BLOCKS] + block) * 2 + group % 2
+
+
+@njit(**OPTIONS)
 def clear(a, group, code_bytes, scale_bytes):
     """Zeros for a row group's tiles."""
-    n = a[N_BLOCKS]
-    codes, scales = u8_at(a[CODES] + group * n * code_bytes), u8_at(a[SCALES] + group * n * scale_bytes)
-    for i in range(n * code_bytes):
-        codes[i] = 0
-    for i in range(n * scale_bytes):
-        scales[i] = 0
+    for b in range(a[N_BLOCKS]):
+        tile = tile_index(a, group, b)
+        codes, scales = u8_at(a[CODES] + tile * code_bytes), u8_at(a[SCALES] + tile * scale_bytes)
+        for i in range(code_bytes):
+            codes[i] = 0
+        for i in range(scale_bytes):
+            scales[i] = 0
 
 
 @njit(**OPTIONS)
@@ -98,7 +105,7 @@ def repack_small(a, block_fixed, code_bytes, n_scales, five):
             row = a[SOURCE] + (group * ROWS + r) * a[ROW_BYTES]
             for b in range(n):
                 source = row + b * block_bytes
-                tile = group * n + b
+                tile = tile_index(a, group, b)
                 code = a[CODES] + tile * code_bytes + r * 4
                 source += copy_scales(a, source, a[SCALES] + tile * scale_bytes + r * 2, n_scales)
                 if five:
@@ -141,7 +148,7 @@ def repack_q8_0(a, thread, n_threads):
             row = a[SOURCE] + (group * ROWS + r) * a[ROW_BYTES]
             for b in range(n):
                 source = row + b * block_bytes
-                tile = group * n + b
+                tile = tile_index(a, group, b)
                 source += copy_scales(a, source, a[SCALES] + tile * 32 + r * 2, 1)
                 words, out = u32_at(source), u32_at(a[CODES] + tile * 512 + r * 4)
                 for k in range(8):
@@ -171,7 +178,7 @@ def repack_q6_K(a, thread, n_threads):  # noqa: N802 - the format's name
             row = a[SOURCE] + (group * ROWS + r) * a[ROW_BYTES]
             for b in range(n):
                 block = u8_at(row + b // 8 * 210)
-                tile = group * n + b
+                tile = tile_index(a, group, b)
                 code = u8_at(a[CODES] + tile * 384 + r * 4)
                 first = b % 8 * 32
                 for k in range(4):
@@ -203,11 +210,12 @@ def transpose(a, pointer_at, width):
         rows = min(ROWS, a[N_ROWS] - group * ROWS)
         if rows < ROWS or n * 32 != a[N_COLUMNS]:
             clear(a, group, 32 * ROWS * width, 0)
-        out = pointer_at(a[CODES] + group * n * 32 * ROWS * width)
-        for r in range(rows):
-            source = pointer_at(a[SOURCE] + (group * ROWS + r) * a[ROW_BYTES])
-            for c in range(a[N_COLUMNS]):
-                out[c * ROWS + r] = source[c]
+        for b in range(n):
+            out = pointer_at(a[CODES] + tile_index(a, group, b) * 32 * ROWS * width)
+            for r in range(rows):
+                row = pointer_at(a[SOURCE] + (group * ROWS + r) * a[ROW_BYTES])
+                for c in range(min(32, a[N_COLUMNS] - b * 32)):
+                    out[c * ROWS + r] = row[b * 32 + c]
 
 
 @kernel

@@ -1,8 +1,8 @@
 """How each block format lies in memory for the kernels, and the step that multiplies one block.
 
 Weights are repacked once at load. A tile is 16 rows by 32 columns; lanes of a vector are rows, so nothing is
-ever summed across lanes. Of a tensor, first come the codes of all tiles (row group by row group, block by
-block), then their scales:
+ever summed across lanes. Of a tensor, first come the codes of all tiles, then their scales: pair of row
+groups by pair, block by block, the pair's two tiles side by side, so that a product reads straight on.
 
 - codes: 8 groups of 4 consecutive columns; of a group, 64 bytes, row r's four columns in bytes 4r..4r+3.
   4 bits: byte k*64+i holds group k in its low and group k+4 in its high half (256 bytes a tile).
