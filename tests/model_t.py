@@ -12,12 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.vocab import from_tokenizer_model, text_of
-from tests.ggml_writer import Record, write_ggml
+from tests.ggml_writer import record, write_ggml
 from tests.small_model import placeholder_scores, placeholder_texts
 
 N_VOCAB, N_EMBD, N_MULT, N_HEAD, N_LAYER, N_FF = 32000, 128, 64, 4, 32, 384
-SHA256 = "25b0fe7749b03b23cbd2cbc715ce5449590af5a7aac27fdf504ebf36e8e24e26"
+# Of the f16 file, and of what the quantize of llama.cpp 437e778 (2023-04-03) makes of it.
+SHA256 = {
+    "f16": "25b0fe7749b03b23cbd2cbc715ce5449590af5a7aac27fdf504ebf36e8e24e26",
+    "q4_0_v1": "d5bbfa77bb2dff2d3fd0dee68fe4d9677832b89394a04d2d97d5b586e2aad035",
+    "q4_1_v1": "86be37a5012df0b9f1e62f11aad56a7fe474273c50e2b20cf9a1b0ac7102856e",
+}
 
 
 def weights(number: int, rows: int, cols: int, scale: float) -> np.ndarray:
@@ -51,19 +57,20 @@ def tensors() -> Iterator[tuple[str, np.ndarray]]:
         yield prefix + "ffn_norm.weight", norm
 
 
-def write_model_t(path: Path, tokenizer: Path | None = None) -> Path:
-    """Write model T; `tokenizer` is LLaMA's tokenizer.model, without it the vocabulary is a placeholder."""
+def write_model_t(path: Path, tokenizer: Path | None = None, fmt: str = "f16") -> Path:
+    """Write model T in ggjt v1, its matrices in `fmt` (f16, or q4_0_v1, q4_1_v1: what `quantize` made of it).
+
+    `tokenizer` is LLaMA's tokenizer.model; without it the vocabulary is a placeholder.
+    """
     if tokenizer is None:
         texts, scores = placeholder_texts(N_VOCAB), placeholder_scores(N_VOCAB)
     else:
         vocab = from_tokenizer_model(tokenizer)
         texts = [text_of(piece, kind) for piece, kind in zip(vocab.pieces, vocab.types, strict=True)]
         scores = vocab.scores or []
-
-    def records() -> Iterator[Record]:
-        for name, data in tensors():
-            yield name, data, int(data.ndim == 2), data.shape
-
-    hparams = (N_VOCAB, N_EMBD, N_MULT, N_HEAD, N_LAYER, N_EMBD // N_HEAD, 1)
-    write_ggml(path, "ggjt", 1, hparams, texts, scores, records())
+    records = (
+        record(name, data.astype(np.float32), "f32" if data.ndim == 1 else fmt) for name, data in tensors()
+    )
+    hparams = (N_VOCAB, N_EMBD, N_MULT, N_HEAD, N_LAYER, N_EMBD // N_HEAD, FORMATS[fmt].ggml_type)
+    write_ggml(path, "ggjt", 1, hparams, texts, scores, records)
     return path

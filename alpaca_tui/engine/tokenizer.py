@@ -88,8 +88,8 @@ def _well_formed(text: str) -> str:
 def _proto(vocab: Vocab, scores: list[float]) -> bytes:
     """A SentencePiece model of the vocabulary, made acceptable to the library.
 
-    It insists on one unknown piece, on pieces that are different, non-empty and UTF-8, and on bytes only if
-    all 256 are there. What cannot be matched anyway gets a name of its own.
+    It insists on one unknown piece, on pieces that are different, UTF-8, non-empty and without NUL, and on
+    bytes only if all 256 are there. What cannot be matched anyway gets a name of its own.
     """
     unk = vocab.unk if vocab.unk >= 0 else 0
     pieces, types = list(vocab.pieces), list(vocab.types)
@@ -100,9 +100,11 @@ def _proto(vocab: Vocab, scores: list[float]) -> bytes:
         kind = types[i]
         if i == unk:
             kind = TokenType.UNKNOWN
-        elif kind == TokenType.UNKNOWN or (kind == TokenType.BYTE and not byte_fallback):
+        elif kind == TokenType.BYTE and byte_fallback and (value := byte_value(piece)) is not None:
+            piece = b"<0x%02X>" % value
+        elif kind in (TokenType.UNKNOWN, TokenType.BYTE):
             kind = TokenType.UNUSED
-        if not piece or piece in seen or not _is_utf8(piece):
+        if piece in seen or not _is_text(piece):
             piece = b"\xef\xbf\xbd%d" % i
             while piece in seen:
                 piece += b"+"
@@ -115,12 +117,13 @@ def _proto(vocab: Vocab, scores: list[float]) -> bytes:
     )
 
 
-def _is_utf8(piece: bytes) -> bool:
+def _is_text(piece: bytes) -> bool:
+    """Whether the library takes it for a piece: UTF-8, not empty, no NUL."""
     try:
         piece.decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return bool(piece) and b"\0" not in piece
 
 
 class Utf8Stream:

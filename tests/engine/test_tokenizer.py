@@ -209,11 +209,31 @@ def test_what_the_model_does_not_want() -> None:
 
 
 def test_pieces_that_are_empty_double_or_no_text() -> None:
-    extra = [(b"", 1), (b"e", 1), (b"e", 1), (b"\xff\xfe", 1), (b"<s>", 1), (b"", 5), (b"<unk>", 2)]
+    extra = [
+        (b"", 1),
+        (b"e", 1),
+        (b"e", 1),
+        (b"\xff\xfe", 1),
+        (b"<s>", 1),
+        (b"", 5),
+        (b"<unk>", 2),
+        (b"a\0b", 1),
+    ]
     tokenizer = Tokenizer(small_vocab(extra))
-    assert tokenizer.n_vocab == 307
+    assert tokenizer.n_vocab == 308
     assert tokenizer.decode(tokenizer.encode("the end </s>", space_prefix=False)) == "the end </s>"
-    assert tokenizer.piece(303) == b"\xff\xfe" and tokenizer.piece(305) == b""
+    assert tokenizer.decode(tokenizer.encode("a\0b", space_prefix=False)) == "a\0b"
+    assert (
+        tokenizer.piece(303) == b"\xff\xfe"
+        and tokenizer.piece(305) == b""
+        and tokenizer.piece(307) == b"a\0b"
+    )
+
+
+def test_bytes_in_small_letters() -> None:
+    vocab = small_vocab([])
+    vocab.pieces[3:259] = [b"<0x%02x>" % i for i in range(256)]
+    assert Tokenizer(vocab).encode("é", bos=False, space_prefix=False) == [3 + 0xC3, 3 + 0xA9]
 
 
 def test_without_all_bytes() -> None:

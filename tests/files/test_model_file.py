@@ -13,7 +13,7 @@ from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.model_file import open_model
 from tests.ggml_writer import old_name, write_small
 from tests.gguf_writer import KV, write_llama
-from tests.model_t import SHA256
+from tests.model_t import SHA256, write_model_t
 from tests.small_model import random_weights, small_hparams
 
 LEGACY = [
@@ -70,7 +70,13 @@ def test_gguf_of_a_grouped_query_model(kits: Path, fmt: str) -> None:
 
 
 def test_model_t_is_the_golden_file(model_t_llama: Path) -> None:
-    assert hashlib.sha256(model_t_llama.read_bytes()).hexdigest() == SHA256
+    assert hashlib.sha256(model_t_llama.read_bytes()).hexdigest() == SHA256["f16"]
+
+
+@pytest.mark.parametrize("fmt", ["q4_0_v1", "q4_1_v1"])
+def test_model_t_quantised_as_in_2023(kits: Path, tmp_path: Path, fmt: str) -> None:
+    path = write_model_t(tmp_path / "T.bin", kits / "tokenizers/llama.model", fmt)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[fmt]
 
 
 def test_model_t_opens_with_either_vocabulary(model_t: Path) -> None:
