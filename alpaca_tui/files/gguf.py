@@ -7,7 +7,6 @@ infos, padding to general.alignment, then the data; a tensor's offset counts fro
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,10 +143,8 @@ def _string(cursor: Cursor, limit: int) -> bytes:
 
 
 def _strings(cursor: Cursor, count: int, key: str) -> list[Any]:
-    convert: Callable[[bytes], Any] = bytes
-    if key not in _RAW_STRINGS:
-        convert = lambda raw: raw.decode("utf-8", "replace")  # noqa: E731
-    return [convert(_string(cursor, _MAX_STRING)) for _ in range(count)]
+    raw = [_string(cursor, _MAX_STRING) for _ in range(count)]
+    return raw if key in _RAW_STRINGS else [text.decode("utf-8", "replace") for text in raw]
 
 
 # --- tensors -----------------------------------------------------------------------------------------------
