@@ -62,7 +62,11 @@ class Terminal:
     @property
     def text(self) -> str:
         """What is on the screen, line by line, without the spaces at their ends."""
-        return "\n".join(line.rstrip() for line in self.screen.display)
+        return "\n".join(self.line(y) for y in range(self.screen.lines))
+
+    def line(self, y: int) -> str:
+        """Row `y`. (pyte's own `display` trips over a wide character that was half overwritten.)"""
+        return "".join(self.screen.buffer[y][x].data for x in range(self.screen.columns)).rstrip()
 
     def read(self, seconds: float = 0.05) -> bool:
         """Takes in what the program writes for so long; False once it has ended."""
