@@ -75,6 +75,8 @@ class Message:
     ) -> None:
         """Closes a streaming reply. `tokens` are those made since it was opened or resumed."""
         self.state = STATE_OF_REASON[reason]
+        if reason is FinishReason.CONTEXT and not self.text:
+            self.state = MessageState.FAILED  # not even the question fits
         self.reason = reason
         self.ended = reason is FinishReason.END
         self.stats = stats

@@ -1,0 +1,220 @@
+"""What keys, commands and clicks do."""
+
+from __future__ import annotations
+
+import time
+
+from textual.actions import SkipAction
+from textual.command import CommandPalette
+from textual.widgets import Input
+
+from alpaca_tui import resources
+from alpaca_tui.chat.conversation import Role
+from alpaca_tui.errors import UserError
+from alpaca_tui.tui.base import BaseApp
+from alpaca_tui.tui.clipboard import copy_text
+from alpaca_tui.tui.ladder import ARMED, Situation, Step
+from alpaca_tui.tui.screens.help import HelpScreen
+from alpaca_tui.tui.screens.open_model import OpenModelScreen
+from alpaca_tui.tui.widgets.setting_row import SettingRow
+
+WIDE = 100  # columns from which on the sidebar stands beside the transcript
+
+
+class Actions(BaseApp, inherit_bindings=False):
+    _sidebar_wanted: bool | None = None  # None: as the width allows
+
+    # --- talking -------------------------------------------------------------------------------------------
+
+    def action_stop(self) -> None:
+        """Ends the reply at once."""
+        if self.session.replying is not None:
+            self.session.stop()
+            self.pump()
+
+    def action_escape(self) -> None:
+        """Stops the reply, and closes what is open over the chat. Never clears, never quits."""
+        replying = self.session.replying is not None
+        self.action_stop()
+        if self.modal_open:
+            if isinstance(self.screen, HelpScreen | OpenModelScreen):
+                self.screen.dismiss()
+                return
+            raise SkipAction()  # the palette closes itself
+        focused = self.focused
+        if isinstance(focused, SettingRow) and focused.cancel_typing():
+            return
+        if isinstance(focused, SettingRow) or not self.prompt.has_focus:
+            self.main.set_focus(self.prompt)
+        if not replying and self.main.has_class("narrow") and self.main.has_class("with-sidebar"):
+            self.action_toggle_sidebar()
+
+    def action_regenerate(self) -> None:
+        if not self.session.regenerate():
+            self._cannot("nothing_to_regenerate")
+        self.pump()
+
+    def action_continue_reply(self) -> None:
+        if not self.session.continue_reply():
+            self._cannot("nothing_to_continue")
+        self.pump()
+
+    def _cannot(self, otherwise: str) -> None:
+        """Says why something does not work now."""
+        if self.session.busy:
+            key = "busy_now"
+        elif self.session.model is None:
+            key = "no_model_now"
+        else:
+            key = otherwise
+        self.notice.flash(self.strings(key))
+
+    def action_version(self, message_id: int, step: int) -> None:
+        """Another version of a message."""
+        if self.session.busy:
+            self._cannot("busy_now")
+        else:
+            self.session.choose_version(self.session.conversation[message_id], step)
+        self.pump()
+
+    def action_version_of_last(self, step: int) -> None:
+        reply = self.session.conversation.last_reply
+        if reply is not None:
+            self.action_version(reply.id, step)
+
+    def action_example(self, index: int) -> None:
+        text = self.welcome_page.example(index)
+        if text:
+            self.history.add(text)
+            self.session.submit(text)
+            self.pump()
+
+    def action_new_chat(self) -> None:
+        for text in self.session.new_chat():
+            self.history.add(text)
+        self.main.set_focus(self.prompt)
+        self.pump()
+
+    # --- Ctrl+C --------------------------------------------------------------------------------------------
+
+    async def action_interrupt(self) -> None:
+        say, session = self.strings, self.session
+        situation = Situation(
+            selection=bool(self._selected_text()),
+            modal=self.modal_open,
+            busy=session.busy,
+            stopping_seconds=session.stopping_seconds,
+            queued=bool(session.queue),
+            draft=bool(self.prompt.text),
+        )
+        match self.ladder.press(situation, time.monotonic()):
+            case Step.COPY:
+                self._copy_selection()
+            case Step.CLOSE:
+                self.screen.dismiss()
+            case Step.STOP:
+                session.stop()
+                self.main.set_focus(self.prompt)
+            case Step.TAKE_BACK:
+                self.take_back()
+            case Step.CLEAR:
+                self.history.add(self.prompt.text)
+                self.prompt.replace_text("")
+                self.notice.flash(say("draft_cleared"))
+            case Step.OFFER_QUIT:
+                self.notice.flash(say("quit_again"), ARMED)
+            case Step.OFFER_QUIT_BUSY:
+                self.notice.flash(say("quit_busy"), ARMED)
+            case Step.QUIT:
+                await self.action_quit()
+            case Step.WAIT:
+                pass
+        self.pump()
+
+    def take_back(self) -> None:
+        """The newest waiting message goes back into an empty prompt, else into the history."""
+        text = self.session.take_back()
+        if text is None:
+            return
+        if self.prompt.text:
+            self.history.add(text)
+            self.notice.flash(self.strings("draft_cleared"))
+        else:
+            self.prompt.replace_text(text)
+            self.notice.flash(self.strings("taken_back"))
+
+    # --- copying -------------------------------------------------------------------------------------------
+
+    def _selected_text(self) -> str:
+        if isinstance(self.focused, Input):
+            return self.focused.selected_text
+        return self.screen.get_selected_text() or ("" if self.modal_open else self.prompt.selected_text)
+
+    def _copy_selection(self) -> None:
+        copy_text(self, self._selected_text())
+        self.screen.clear_selection()
+        prompt = self.prompt
+        if not prompt.selection.is_empty:
+            prompt.move_cursor(prompt.cursor_location)
+        self.notice.flash(self.strings("copied"))
+
+    def action_copy(self) -> None:
+        """The selection, else the last reply."""
+        if self._selected_text():
+            self._copy_selection()
+            return
+        reply = self.session.conversation.last_reply
+        if reply is not None and reply.role is Role.ASSISTANT and reply.text.strip():
+            copy_text(self, reply.text.strip())
+            self.notice.flash(self.strings("copied_reply"))
+        else:
+            self.notice.flash(self.strings("nothing_to_copy"))
+
+    # --- the program ---------------------------------------------------------------------------------------
+
+    def action_open_model(self) -> None:
+        if self.modal_open:
+            return
+        try:
+            guide = resources.guide_model()
+        except UserError:
+            guide = None
+        self.push_screen(OpenModelScreen(self.strings, guide, self.session.load_error))
+
+    def action_reload(self) -> None:
+        if not self.session.reload():
+            self._cannot("no_model_now")
+        self.pump()
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss()
+        elif not self.modal_open:
+            self.push_screen(HelpScreen(self.strings))
+
+    def action_command_palette(self) -> None:
+        if not self.modal_open:
+            self.push_screen(
+                CommandPalette(placeholder=self.strings("palette_placeholder"), id="--command-palette")
+            )
+
+    async def action_quit(self) -> None:
+        self.session.close()
+        self.exit(0)
+
+    def action_toggle_sidebar(self) -> None:
+        if self.modal_open:
+            return
+        shown = not self.main.has_class("with-sidebar")
+        self._sidebar_wanted = shown
+        self.main.set_class(shown, "with-sidebar")
+        self.main.set_focus(self.sidebar.rows[0] if shown else self.prompt)
+
+    def fit_sidebar(self, width: int) -> None:
+        """Open where there is room, unless the user has decided."""
+        wanted = self._sidebar_wanted
+        self.main.set_class(width >= WIDE if wanted is None else wanted, "with-sidebar")
+
+    def change_setting(self, key: str, value: int | float | str) -> int | float:
+        """Applies a value from the sidebar. Raises UserError where it is impossible."""
+        return self.session.change_setting(key, value)

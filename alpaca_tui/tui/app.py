@@ -1,0 +1,379 @@
+"""The application: what is on the screen, and how news from the session gets there.
+
+Neither NumPy nor Numba is imported here: the engine is made after the first paint. `actions.Actions` has what
+keys, commands and clicks do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from textual import events, on
+from textual.app import ComposeResult, SystemCommand
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Static
+
+from alpaca_tui import resources
+from alpaca_tui.chat import changes
+from alpaca_tui.chat.conversation import Role
+from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.chat.session import ChatSession
+from alpaca_tui.chat.settings import Settings
+from alpaca_tui.engine.protocol import ChatEngine
+from alpaca_tui.errors import UserError
+from alpaca_tui.tui import patches, themes
+from alpaca_tui.tui.actions import WIDE, Actions
+from alpaca_tui.tui.eta import TimeLeft
+from alpaca_tui.tui.keymap import KEYS, app_bindings
+from alpaca_tui.tui.ladder import Ladder
+from alpaca_tui.tui.screens.open_model import OpenModelScreen
+from alpaca_tui.tui.strings import Strings
+from alpaca_tui.tui.widgets.notice import Notice, QueueView, first_line
+from alpaca_tui.tui.widgets.prompt import Prompt
+from alpaca_tui.tui.widgets.setting_row import SettingRow
+from alpaca_tui.tui.widgets.sidebar import Sidebar
+from alpaca_tui.tui.widgets.status import Status, StatusBar
+from alpaca_tui.tui.widgets.transcript import Transcript, Welcome
+
+TICK = 1 / 25  # seconds between looks at the engine while it works
+TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
+TYPING = 0.4  # seconds after a key in which the user counts as typing
+STATUS_SECONDS = 0.25  # between changes of the numbers in the status line
+MIN_SIZE = (40, 10)
+TALL = 30  # rows from which on there is room for air and a title
+
+
+class AlpacaApp(Actions, inherit_bindings=False):
+    """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
+
+    CSS_PATH = "app.tcss"
+    BINDINGS = app_bindings()
+    TITLE = "alpaca-tui"
+    PAUSE_GC_ON_SCROLL = True
+
+    def __init__(
+        self,
+        engine_factory: Callable[[], ChatEngine],
+        model: Path | None,
+        settings: Settings,
+        instruction: str,
+        language: str | None = None,
+        explicit: frozenset[str] = frozenset(),
+        *,
+        norm_eps: float | None = None,
+        tokenizer: Path | None = None,
+    ) -> None:
+        patches.apply()
+        super().__init__()
+        self.strings = Strings(language)
+        self.session = ChatSession(settings, instruction, explicit=explicit)
+        self.history = PromptHistory()
+        self.ladder = Ladder()
+        self._engine_factory = engine_factory
+        self._model = model
+        self._norm_eps = norm_eps
+        self._tokenizer = tokenizer
+        self._time_left = TimeLeft()
+        self._timer: Timer | None = None
+        self._next_tick = 0.0
+        self._next_status = 0.0
+        for theme in themes.shipped(resources.themes_dir()):
+            self.register_theme(themes.to_textual(theme))
+        self.theme = themes.DEFAULT
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.fallbacks(self.current_theme.to_color_system().generate())
+
+    def get_default_screen(self) -> Screen[None]:
+        return patches.AttachedScreen(id="_default")
+
+    # --- the screen ----------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        say = self.strings
+        yield Static("", id="too-small", markup=False)
+        yield Static("", id="title", markup=False)
+        with Horizontal(id="main"):
+            yield Transcript(say, Welcome())
+            yield Sidebar(self.session, self.change_setting, say)
+        with Vertical(id="bottom"):
+            yield QueueView(say)
+            yield Notice()
+            yield Prompt(self.history)
+        yield StatusBar(say)
+
+    def on_mount(self) -> None:
+        self.main.set_focus(self.prompt)
+        self._timer = self.set_interval(TICK, self._tick, pause=True)
+        path = self._model
+        try:
+            path = path or resources.guide_model()
+        except UserError as error:
+            self.session.no_engine(str(error))
+        else:
+            self.session.start(path, self._norm_eps, self._tokenizer)
+        self.pump()
+        self.show_title()
+        self.welcome()
+        self.call_after_refresh(self._start_engine)
+
+    def _start_engine(self) -> None:
+        try:
+            self.session.attach(self._engine_factory())
+        except UserError as error:
+            self.session.no_engine(str(error))
+        self.pump()
+
+    def on_unmount(self) -> None:
+        self.session.close()
+
+    @on(events.Resize)
+    def _resized(self, event: events.Resize) -> None:
+        width, height = event.size
+        small = width < MIN_SIZE[0] or height < MIN_SIZE[1]
+        main = self.main
+        main.set_class(small, "too-small")
+        main.set_class(width < WIDE, "narrow")
+        main.set_class(height >= TALL, "tall")
+        main.query_one("#too-small", Static).update(self.strings("too_small", width=width, height=height))
+        self.fit_sidebar(width)
+        self.show_prompt_hint()
+        self.show_status()
+
+    # --- news ----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        typing = now - self.prompt.last_key < TYPING
+        self.pump()
+        cost = time.monotonic() - now
+        self._next_tick = now + max(TICK_TYPING if typing else 0.0, 2 * cost)
+
+    def pump(self) -> None:
+        """Takes in what happened, shows it, and lets the timer run only as long as there is work."""
+        for change in self.session.pump():
+            self._show(change)
+        now = time.monotonic()
+        if now >= self._next_status or not self.session.busy:
+            self._next_status = now + STATUS_SECONDS
+            self.show_status()
+        if self._timer is not None:
+            if self.session.busy:
+                self._timer.resume()
+            else:
+                self._timer.pause()
+
+    def _show(self, change: changes.Change) -> None:
+        session, transcript = self.session, self.transcript
+        match change:
+            case changes.ReplyText(message, text):
+                if view := transcript.view_of(message):
+                    view.grown(text)
+            case changes.MessageAdded(message):
+                transcript.add(message, session.conversation)
+                self.show_title()
+            case changes.MessageChanged(message):
+                if view := transcript.view_of(message):
+                    view.changed()
+            case changes.PathChanged():
+                transcript.show_path(session.conversation)
+                transcript.mark_memory(session.memory_start)
+                self.show_title()
+                self.welcome()
+            case changes.MemoryBegins(question_id):
+                transcript.mark_memory(question_id)
+            case changes.QueueChanged():
+                self.main.query_one(QueueView).show(session.queue, session.queue_held or not session.busy)
+            case changes.ProgressSeen(progress):
+                self._time_left.update(progress.state, progress.done, progress.total)
+                if len(self.screen_stack) > 1 and isinstance(self.screen, OpenModelScreen):
+                    self.screen.dismiss()
+            case changes.ModelReady() | changes.LoadRefused() | changes.LoadCancelled():
+                self._load_ended(change)
+            case changes.StateSeen():
+                self._next_status = 0.0
+                self.show_prompt_hint()
+            case changes.SettingsChanged():
+                self.sidebar.refresh_values()
+
+    def _load_ended(self, change: changes.ModelReady | changes.LoadRefused | changes.LoadCancelled) -> None:
+        say, dialog = self.strings, self.screen if isinstance(self.screen, OpenModelScreen) else None
+        match change:
+            case changes.ModelReady():
+                self.notice.clear()
+                if dialog:
+                    dialog.dismiss()
+            case changes.LoadRefused(reason):
+                if dialog:
+                    dialog.refused(reason)
+                self.notice.keep(reason, self._load_hint())
+            case changes.LoadCancelled():
+                self.notice.keep("", Content(f"{say('stop_load')} ") + self._load_hint())
+        self.sidebar.refresh_values()
+        self.show_title()
+        self.show_prompt_hint()
+        self.welcome()
+
+    def _load_hint(self) -> Content:
+        say, path = self.strings, self.session.model_path
+        parts = [Content.from_markup("[$act @click=app.open_model]$text[/]", text=say("load_failed_hint"))]
+        if path is not None:
+            text = say("reload_hint", name=path.name)
+            parts.append(Content.from_markup("[$act @click=app.reload]$text[/]", text=text))
+        return Content(" ").join(parts)
+
+    # --- what stands where ---------------------------------------------------------------------------------
+
+    def show_status(self) -> None:
+        session = self.session
+        model = session.model
+        self.main.query_one(StatusBar).status = Status(
+            state=session.state,
+            stats=session.stats,
+            progress=session.progress,
+            seconds_left=self._time_left.seconds if session.progress else None,
+            memory=model.memory if model else 0,
+            n_ctx=model.n_ctx if model else 0,
+            model="" if self.main.has_class("tall") else self.model_name(),
+            can_continue=session.can_continue,
+            talked=bool(len(session.conversation)),
+        )
+        self.prompt.set_class(session.busy, "working")
+
+    def model_name(self) -> str:
+        model = self.session.model
+        if model is not None:
+            return self.strings("guide_name") if model.guide else model.name
+        path = self.session.model_path
+        return path.stem if path is not None and self.session.loading else ""
+
+    def show_title(self) -> None:
+        questions = [m for m in self.session.conversation.path() if m.role is Role.USER]
+        title = first_line(questions[0].text, 50) if questions else self.strings("new_chat")
+        name = self.model_name()
+        description = self.session.model.description if self.session.model else ""
+        parts = [title, name, description] if description and description != name else [title, name]
+        self.main.query_one("#title", Static).update(" · ".join(part for part in parts if part))
+
+    def show_prompt_hint(self) -> None:
+        session, say = self.session, self.strings
+        if session.loading:
+            key = "prompt_loading"
+        elif session.model is None:
+            key = "prompt_no_model"
+        else:
+            key = "prompt_placeholder" if self.size.width >= 70 else "prompt_placeholder_short"
+        self.prompt.placeholder = Content(say(key))
+
+    def welcome(self) -> None:
+        """Who answers, or is going to."""
+        say, session, page = self.strings, self.session, self.welcome_page
+        model = session.model
+        guide = model.guide if model else self._model is None and session.model_path == self._guide_path()
+        kind = "guide" if guide else "model"
+        examples = [say(f"example_{kind}_{i}") for i in (1, 2, 3)]
+        if model is None and not session.loading:
+            page.show(say("welcome_none"))
+        elif guide:
+            page.show(
+                say("welcome_guide_who"),
+                say("welcome_guide_what"),
+                say("welcome_guide_real"),
+                say("welcome_try"),
+                examples,
+            )
+        elif model is None:
+            page.show(say("welcome_loading", name=self.model_name()), "", "", say("welcome_try"), examples)
+        else:
+            what = say("welcome_model_what", description=model.description)
+            page.show(say("welcome_model_who", name=model.name), what, "", say("welcome_try"), examples)
+
+    def _guide_path(self) -> Path | None:
+        try:
+            return resources.guide_model()
+        except UserError:
+            return None
+
+    # --- what the widgets report ---------------------------------------------------------------------------
+
+    @on(Prompt.Submitted)
+    def _submitted(self, event: Prompt.Submitted) -> None:
+        self.session.submit(event.text)
+        self.pump()
+
+    @on(Prompt.Scroll)
+    def _scroll(self, event: Prompt.Scroll) -> None:
+        transcript = self.transcript
+        match event.where:
+            case "page_up":
+                transcript.page(-1)
+            case "page_down":
+                transcript.page(1)
+            case "start":
+                transcript.to_start()
+            case _:
+                transcript.to_end()
+
+    @on(Prompt.Quit)
+    async def _quit(self) -> None:
+        await self.action_quit()
+
+    @on(SettingRow.Confirmed)
+    def _reload_confirmed(self) -> None:
+        self.action_reload()
+
+    @on(OpenModelScreen.Chosen)
+    def _chosen(self, event: OpenModelScreen.Chosen) -> None:
+        if not self.session.load(event.path) and isinstance(self.screen, OpenModelScreen):
+            self.screen.refused(self.strings("open_busy"))
+        self.pump()
+
+    def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:
+        say = self.strings
+        for key in KEYS:
+            if key.palette:
+                method = getattr(self, f"action_{key.action}")
+                text = say(key.help)
+                yield SystemCommand(text[:1].upper() + text[1:], key.shown, method)
+        for step, name in ((-1, "do_version_back"), (1, "do_version_on")):
+            yield SystemCommand(say(name), "", partial(self.action_version_of_last, step))
+        yield SystemCommand(say("do_theme"), "", self.action_change_theme)
+
+
+def run_app(
+    *,
+    model: Path | None,
+    settings: Settings,
+    instruction: str,
+    explicit: frozenset[str],
+    language: str | None = None,
+    norm_eps: float | None = None,
+    tokenizer: Path | None = None,
+) -> int:
+    """Opens the chat and returns the exit code when it is left."""
+
+    def engine() -> ChatEngine:
+        from alpaca_tui.engine.worker import EngineWorker
+
+        return EngineWorker()
+
+    app = AlpacaApp(
+        engine,
+        model,
+        settings,
+        instruction,
+        language,
+        explicit,
+        norm_eps=norm_eps,
+        tokenizer=tokenizer,
+    )
+    result = app.run()
+    return result if result is not None else app.return_code or 0

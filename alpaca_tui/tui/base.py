@@ -1,0 +1,57 @@
+"""What the parts of the application share: the session, the strings, and the widgets by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import App
+from textual.screen import Screen
+
+from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.chat.session import ChatSession
+from alpaca_tui.tui.ladder import Ladder
+from alpaca_tui.tui.strings import Strings
+from alpaca_tui.tui.widgets.notice import Notice
+from alpaca_tui.tui.widgets.prompt import Prompt
+from alpaca_tui.tui.widgets.sidebar import Sidebar
+from alpaca_tui.tui.widgets.transcript import Transcript, Welcome
+
+
+class BaseApp(App[int], inherit_bindings=False):
+    session: ChatSession
+    strings: Strings
+    history: PromptHistory
+    ladder: Ladder
+
+    @property
+    def main(self) -> Screen[Any]:
+        """The chat's own screen, whatever is open over it."""
+        return self.screen_stack[0]
+
+    @property
+    def modal_open(self) -> bool:
+        return len(self.screen_stack) > 1
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.main.query_one(Transcript)
+
+    @property
+    def welcome_page(self) -> Welcome:
+        return self.main.query_one(Welcome)
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.main.query_one(Prompt)
+
+    @property
+    def notice(self) -> Notice:
+        return self.main.query_one(Notice)
+
+    @property
+    def sidebar(self) -> Sidebar:
+        return self.main.query_one(Sidebar)
+
+    def pump(self) -> None:
+        """Takes in what happened in the session and shows it."""
+        raise NotImplementedError

@@ -1,0 +1,65 @@
+"""F1: the keys, on one page."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from alpaca_tui.tui.keymap import help_rows
+from alpaca_tui.tui.strings import Strings
+
+KEY_WIDTH = 20
+
+
+class HelpScreen(ModalScreen[None]):
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $ground 70%; }
+    #help-box {
+        width: 76; max-width: 96%; height: auto; max-height: 96%;
+        background: $surface; border-left: wide $act; padding: 1 2;
+    }
+    #help-title { text-style: bold; height: 1; }
+    #help-intro, #help-foot { color: $quiet; height: auto; }
+    #help-keys { height: auto; max-height: 1fr; margin: 1 0; scrollbar-size-vertical: 1; }
+    .help-group { color: $quiet; text-style: bold; margin: 0; }
+    .help-rows { height: auto; margin: 0 0 1 0; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,escape,q", "close", show=False, id="help_close"),
+        Binding("up,k", "scroll(-1)", show=False),
+        Binding("down,j", "scroll(1)", show=False),
+        Binding("pageup", "scroll(-10)", show=False),
+        Binding("pagedown,space", "scroll(10)", show=False),
+    ]
+
+    def __init__(self, strings: Strings) -> None:
+        super().__init__()
+        self._strings = strings
+
+    def compose(self) -> ComposeResult:
+        say = self._strings
+        with Vertical(id="help-box"):
+            yield Static(say("help_title"), id="help-title", markup=False)
+            yield Static(say("help_intro"), id="help-intro", markup=False)
+            with VerticalScroll(id="help-keys", can_focus=False):
+                for group, rows in help_rows():
+                    yield Static(say(group), classes="help-group", markup=False)
+                    lines = [
+                        Content.styled(keys.ljust(KEY_WIDTH), "$act") + Content(say(text))
+                        for keys, text in rows
+                    ]
+                    yield Static(Content("\n").join(lines), classes="help-rows")
+            yield Static(f"{say('help_plain')}\n{say('help_close')}", id="help-foot", markup=False)
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_scroll(self, rows: int) -> None:
+        self.query_one("#help-keys").scroll_relative(y=rows, animate=False)

@@ -1,0 +1,139 @@
+"""Themes of our own: TOML files that give a colour to each thing there is to tell apart on the screen.
+
+A file has `name`, `dark`, a `[title]` per language and `[colors]` with the names in `COLORS`, each `#rrggbb`.
+Textual's own themes work too: what they lack is taken from what they have (`fallbacks`).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.theme import Theme
+
+from alpaca_tui.errors import UserError
+
+COLORS = (
+    "ground",
+    "surface",
+    "panel",
+    "ink",
+    "quiet",
+    "rule",
+    "act",
+    "now",
+    "loss",
+    "code-ink",
+    "code-ground",
+    "select",
+)
+DEFAULT = "dusk"
+MAX_BYTES = 64 * 1024
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class ThemeFile:
+    """A theme as read. `colors` holds every name of `COLORS`."""
+
+    name: str
+    dark: bool
+    title: dict[str, str]
+    colors: dict[str, str]
+
+
+def read_theme(path: Path) -> ThemeFile:
+    """Raises UserError, naming the file and the place, where it is no theme."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"The theme file {path} is over {MAX_BYTES // 1024} KiB; a theme is a few lines.")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"Cannot read the theme file {path}: {error}.") from error
+    name, dark, title, colors = (data.get(key) for key in ("name", "dark", "title", "colors"))
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
+        raise UserError(f"The theme file {path} needs a name of small letters, digits and '-'.")
+    if not isinstance(dark, bool):
+        raise UserError(f"The theme file {path} needs `dark = true` or `dark = false`.")
+    if not isinstance(colors, dict):
+        raise UserError(f"The theme file {path} has no [colors].")
+    for key in COLORS:
+        if not isinstance(colors.get(key), str) or not _COLOR.fullmatch(colors[key]):
+            raise UserError(f"In the theme file {path}, colors.{key} must be a colour like #8fb8f6.")
+    if unknown := sorted(set(colors) - set(COLORS)):
+        raise UserError(
+            f"In the theme file {path}, colors.{unknown[0]} is not known; known are {', '.join(COLORS)}."
+        )
+    titles = {k: str(v) for k, v in title.items()} if isinstance(title, dict) else {}
+    return ThemeFile(name, dark, titles, {key: colors[key] for key in COLORS})
+
+
+def shipped(folder: Path) -> list[ThemeFile]:
+    """The themes in a folder, by name; broken files raise UserError."""
+    return [read_theme(path) for path in sorted(folder.glob("*.toml"))]
+
+
+def to_textual(theme: ThemeFile) -> Theme:
+    c = theme.colors
+    return Theme(
+        name=theme.name,
+        dark=theme.dark,
+        primary=c["act"],
+        secondary=c["act"],
+        accent=c["act"],
+        warning=c["now"],
+        error=c["loss"],
+        success=c["act"],
+        foreground=c["ink"],
+        background=c["ground"],
+        surface=c["surface"],
+        panel=c["panel"],
+        variables={
+            **{key: c[key] for key in COLORS if key not in ("surface", "panel")},
+            "text-muted": c["quiet"],
+            "link-color": c["act"],
+            "link-style": "none",
+            "link-color-hover": c["act"],
+            "link-style-hover": "underline",
+            "link-background-hover": c["panel"],
+            "border": c["act"],
+            "border-blurred": c["rule"],
+            "input-selection-background": c["select"],
+            "input-selection-foreground": c["ink"],
+            "screen-selection-background": c["select"],
+            "screen-selection-foreground": c["ink"],
+            "input-cursor-background": c["ink"],
+            "input-cursor-foreground": c["ground"],
+            "block-cursor-background": c["panel"],
+            "block-cursor-foreground": c["ink"],
+            "block-cursor-text-style": "bold",
+            "scrollbar": c["rule"],
+            "scrollbar-hover": c["quiet"],
+            "scrollbar-active": c["act"],
+            "scrollbar-background": c["ground"],
+            "scrollbar-background-hover": c["ground"],
+            "scrollbar-background-active": c["ground"],
+            "scrollbar-corner-color": c["ground"],
+        },
+    )
+
+
+def fallbacks(variables: dict[str, str]) -> dict[str, str]:
+    """Our colour names for a theme that has only Textual's."""
+    pairs = {
+        "ground": "background",
+        "ink": "foreground",
+        "quiet": "text-muted",
+        "rule": "surface-lighten-2",
+        "act": "primary",
+        "now": "warning",
+        "loss": "error",
+        "code-ink": "foreground",
+        "code-ground": "surface",
+        "select": "primary-muted",
+    }
+    found: dict[str, Any] = {ours: variables[theirs] for ours, theirs in pairs.items() if theirs in variables}
+    return found

@@ -1,0 +1,148 @@
+"""Where the user writes: Enter sends, Ctrl+J breaks the line, Up and Down go through what was sent before."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.tui.markdown.inline import clean
+
+MAX_PASTE = 1_000_000  # characters
+
+
+class Prompt(TextArea):
+    """Posts `Submitted` on Enter. `history` is fed by the owner; the draft survives looking through it."""
+
+    DEFAULT_CSS = """
+    Prompt {
+        height: auto;
+        min-height: 1;
+        max-height: 40vh;
+        background: $surface;
+        color: $ink;
+        padding: 0 1;
+        border: none;
+        border-left: wide $act;
+        scrollbar-size-vertical: 1;
+        &:focus { border: none; border-left: wide $act; }
+        &.working { border-left: wide $now; }
+        & .text-area--placeholder { color: $quiet; }
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", show=False, priority=True, id="newline"),
+        Binding("pageup", "page(-1)", show=False, id="page_up"),
+        Binding("pagedown", "page(1)", show=False, id="page_down"),
+        Binding("ctrl+home", "to_start", show=False, id="scroll_start"),
+        Binding("ctrl+end", "to_end", show=False, id="scroll_end"),
+        Binding("ctrl+d", "delete_or_quit", show=False, id="delete_or_quit"),
+        Binding("up", "up", show=False, id="history_back"),
+        Binding("down", "down", show=False, id="history_forward"),
+    ]
+
+    class Submitted(Message):
+        """The user sent this text; the prompt is empty again."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Scroll(Message):
+        """The transcript is to be moved: "page_up", "page_down", "start" or "end"."""
+
+        def __init__(self, where: str) -> None:
+            super().__init__()
+            self.where = where
+
+    class Quit(Message):
+        """Ctrl+D in an empty prompt."""
+
+    def __init__(self, history: PromptHistory) -> None:
+        super().__init__(
+            id="prompt",
+            soft_wrap=True,
+            show_line_numbers=False,
+            tab_behavior="focus",
+            highlight_cursor_line=False,
+        )
+        self.history_of_prompts = history
+        self.cursor_blink = False
+        self.last_key = 0.0
+
+    def replace_text(self, text: str) -> None:
+        """Puts `text` into the prompt, the cursor at its end. Ctrl+Z brings back what was there."""
+        self.replace(text, (0, 0), self.document.end)
+        self.move_cursor(self.document.end)
+
+    async def _on_key(self, event: events.Key) -> None:
+        self.last_key = time.monotonic()
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self._enter()
+            return
+        if event.is_printable:
+            self.history_of_prompts.rest()
+        await super()._on_key(event)
+
+    def _enter(self) -> None:
+        row, column = self.cursor_location
+        if column and self.document.get_line(row)[column - 1] == "\\" and self.selection.is_empty:
+            self.replace("\n", (row, column - 1), (row, column))
+            self.move_cursor((row + 1, 0))
+            return
+        text = self.text
+        self.replace_text("")
+        self.history_of_prompts.add(text)
+        self.post_message(self.Submitted(text))
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"))[:MAX_PASTE]
+        self.history_of_prompts.rest()
+        if result := self._replace_via_keyboard(text, *self.selection):
+            self.move_cursor(result.end_location)
+
+    def action_newline(self) -> None:
+        self.last_key = time.monotonic()
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def action_page(self, direction: int) -> None:
+        self.post_message(self.Scroll("page_up" if direction < 0 else "page_down"))
+
+    def action_to_start(self) -> None:
+        self.post_message(self.Scroll("start"))
+
+    def action_to_end(self) -> None:
+        self.post_message(self.Scroll("end"))
+
+    def action_delete_or_quit(self) -> None:
+        if self.text:
+            self.action_delete_right()
+        else:
+            self.post_message(self.Quit())
+
+    def action_up(self) -> None:
+        """In the first row, the message before; else the row above."""
+        if self.navigator.is_first_wrapped_line(self.cursor_location):
+            self._recall(self.history_of_prompts.back(self.text))
+        else:
+            self.action_cursor_up()
+
+    def action_down(self) -> None:
+        if self.history_of_prompts.recalling and self.navigator.is_last_wrapped_line(self.cursor_location):
+            self._recall(self.history_of_prompts.forward())
+        else:
+            self.action_cursor_down()
+
+    def _recall(self, text: str | None) -> None:
+        if text is not None:
+            self.replace_text(text)

@@ -1,0 +1,183 @@
+"""The status line: state, speed, context, memory, or progress; then the keys that matter now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from alpaca_tui.engine.protocol import EngineState, Progress, Stats
+from alpaca_tui.tui import glyphs
+from alpaca_tui.tui.strings import Strings
+
+GAUGE = 10  # cells
+BAR = 16
+WARN = 0.85  # of the context
+MEBI, GIBI = 1 << 20, 1 << 30
+
+# For each state the keys that matter: (shown, action of the app, key of the strings).
+Hint = tuple[str, str, str]
+STOP: Hint = ("Esc", "stop", "key_stop")
+CANCEL: Hint = ("^C", "interrupt", "key_cancel")
+ANEW: Hint = ("^R", "regenerate", "key_regenerate")
+GO_ON: Hint = ("F6", "continue_reply", "key_continue")
+MODEL: Hint = ("^O", "open_model", "key_model")
+SETTINGS: Hint = ("F4", "toggle_sidebar", "key_settings")
+PALETTE: Hint = ("^P", "command_palette", "key_palette")
+HELP: Hint = ("F1", "help", "key_help")
+QUIT: Hint = ("^Q", "quit", "key_quit")
+NEW: Hint = ("^N", "new_chat", "key_new")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the line shows. `model` is shown where there is no title line for it."""
+
+    state: EngineState = EngineState.EMPTY
+    stats: Stats = field(default_factory=Stats)
+    progress: Progress | None = None
+    seconds_left: float | None = None
+    memory: int = 0
+    n_ctx: int = 0
+    model: str = ""
+    can_continue: bool = False
+    talked: bool = False
+
+
+class StatusBar(Widget):
+    DEFAULT_CSS = """
+    StatusBar { height: 1; background: $ground; color: $quiet; padding: 0 1; }
+    """
+    ALLOW_SELECT = False
+
+    status: reactive[Status] = reactive(Status())
+
+    def __init__(self, strings: Strings) -> None:
+        super().__init__(id="status")
+        self._strings = strings
+
+    def render(self) -> Content:
+        return status_line(self.status, self.content_size.width, self._strings)
+
+
+def status_line(status: Status, width: int, say: Strings) -> Content:
+    """The line for `width` cells: of the facts and the keys as many as fit, the first ones first."""
+    facts = (
+        _progress_facts(status, say)
+        if status.progress and _shows_progress(status.state)
+        else _facts(status, say)
+    )
+    hints = [_hint(hint, say) for hint in hints_for(status)]
+    left = facts[0]
+    more = facts[1:]
+    shown: list[Content] = []
+    # The first key is worth more than the last fact.
+    for share in (hints[:1], more, hints[1:]):
+        for piece in share:
+            used = left.cell_length + sum(part.cell_length + 2 for part in shown)
+            if used + piece.cell_length + 2 > width:
+                break
+            shown.append(piece)
+    chosen_facts = [piece for piece in more if any(piece is part for part in shown)]
+    chosen_hints = [piece for piece in hints if any(piece is part for part in shown)]
+    line = Content("  ").join([left, *chosen_facts])
+    keys = Content("  ").join(chosen_hints)
+    space = width - line.cell_length - keys.cell_length
+    if space < 0:
+        return line.truncate(width, ellipsis=True)
+    return line + Content(" " * space) + keys
+
+
+def hints_for(status: Status) -> Sequence[Hint]:
+    match status.state:
+        case EngineState.LOADING | EngineState.COMPILING:
+            return (CANCEL, HELP, QUIT)
+        case EngineState.PREFILL | EngineState.GENERATING | EngineState.STOPPING:
+            return (STOP, ANEW, SETTINGS, HELP)
+        case EngineState.EMPTY | EngineState.FAILED:
+            return (MODEL, HELP, PALETTE, QUIT)
+        case _:
+            go_on = (GO_ON,) if status.can_continue else ()
+            talk = (ANEW,) if status.talked else ()
+            return (*go_on, *talk, HELP, SETTINGS, MODEL, PALETTE, QUIT)
+
+
+def _hint(hint: Hint, say: Strings) -> Content:
+    shown, action, text = hint
+    return Content.from_markup(f"[$act @click=app.{action}]{shown}[/] {say(text)}")
+
+
+def _shows_progress(state: EngineState) -> bool:
+    return state in (EngineState.LOADING, EngineState.COMPILING, EngineState.PREFILL)
+
+
+def _facts(status: Status, say: Strings) -> list[Content]:
+    state, stats = status.state, status.stats
+    colour = {EngineState.FAILED: "$loss"}.get(state, "$now" if state.busy else "$act")
+    dot = glyphs.RING if state in (EngineState.EMPTY, EngineState.FAILED) else glyphs.DOT
+    facts = [Content.styled(dot, colour) + Content.styled(f" {say(f'state_{state.value}')}", "$ink")]
+    if stats.generate_speed:
+        facts.append(Content.styled(say("speed", speed=f"{stats.generate_speed:.1f}"), "$ink"))
+    if status.n_ctx:
+        facts.append(Content(f"{say('context')} ") + gauge(stats.n_past, status.n_ctx, say))
+    if stats.prompt_speed:
+        facts.append(Content(say("prompt_speed", speed=f"{stats.prompt_speed:.0f}")))
+    if status.memory:
+        facts.append(Content(size_text(status.memory)))
+    if status.model:
+        facts.insert(1, Content(status.model).truncate(24, ellipsis=True))
+    return facts
+
+
+def _progress_facts(status: Status, say: Strings) -> list[Content]:
+    progress = status.progress
+    assert progress is not None
+    name = {EngineState.COMPILING: "compiling", EngineState.PREFILL: "prefill"}.get(progress.state, "loading")
+    head = Content.styled(glyphs.DOT, "$now") + Content.styled(f" {say(f'progress_{name}')} ", "$ink")
+    share = progress.done / progress.total if progress.total > 0 else 0.0
+    filled = round(min(max(share, 0.0), 1.0) * BAR)
+    bar = Content.styled(glyphs.FULL * filled, "$now") + Content.styled(
+        glyphs.EMPTY * (BAR - filled), "$rule"
+    )
+    done, total = amounts(progress)
+    facts = [head + bar, Content(say("progress_of", done=done, total=total))]
+    if progress.state is EngineState.PREFILL:
+        facts[-1] += Content(f" {say('tokens')}")
+    if status.seconds_left is not None:
+        facts.append(Content(say("progress_left", time=time_text(status.seconds_left, say))))
+    if progress.what:
+        facts.append(Content(progress.what).truncate(32, ellipsis=True))
+    return facts
+
+
+def amounts(progress: Progress) -> tuple[str, str]:
+    """Done and total for people: large counts are bytes."""
+    if progress.total >= MEBI:
+        unit, name = (GIBI, "GiB") if progress.total >= GIBI else (MEBI, "MiB")
+        return f"{progress.done / unit:.1f}", f"{progress.total / unit:.1f} {name}"
+    return str(progress.done), str(progress.total)
+
+
+def gauge(used: int, total: int, say: Strings) -> Content:
+    """How full the context is; near its end in the colour of what is going to happen."""
+    share = min(used / total, 1.0) if total else 0.0
+    filled = max(round(share * GAUGE), 1 if used else 0)
+    colour = "$now" if share >= WARN else "$act"
+    bar = Content.styled(glyphs.FULL * filled, colour) + Content.styled(
+        glyphs.EMPTY * (GAUGE - filled), "$rule"
+    )
+    return bar + Content(" " + say("gauge", used=used, total=total))
+
+
+def size_text(size: int) -> str:
+    return f"{size / GIBI:.1f} GiB" if size >= GIBI else f"{size / MEBI:.0f} MiB"
+
+
+def time_text(seconds: float, say: Strings) -> str:
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return say("seconds_short", n=whole)
+    return say("minutes_short", m=whole // 60, s=whole % 60)
