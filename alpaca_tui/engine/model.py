@@ -18,7 +18,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import BlockFormat
 from alpaca_tui.files.hparams import HParams
 from alpaca_tui.files.model_file import ModelFile
-from alpaca_tui.kernels import activations, registry, repack, team, warm
+from alpaca_tui.kernels import activations, attention, registry, repack, team, warm
 from alpaca_tui.kernels.matmul import packed_bytes, padded_rows
 from alpaca_tui.kernels.tiles import TOKENS
 
@@ -222,7 +222,8 @@ class Model:
         """Lays the steps out anew: after a change of threads or of a buffer."""
         s = self._shape
         row = activations.STAGE + 4 * max(s.n_embd, 32 * activations.BLOCKS_A_TURN)
-        stride = _up(max(row, 4 * (plan.value_dim(s.head_dim) + s.n_ctx)), ALIGNMENT)
+        heads = attention.scratch_bytes(s.head_dim, plan.value_dim(s.head_dim), s.n_ctx)
+        stride = _up(max(row, heads), ALIGNMENT)
         self._buffers["scratch"] = aligned(stride * self._team.n_threads)
         b = plan.Buffers(
             self._matrices.__getitem__,

@@ -10,15 +10,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from alpaca_tui.kernels.query_tiles import (
+    QueryTile,
+    mix_step,
+    mix_vectors,
+    score_blocks,
+    score_step,
+    store_mix,
+    store_scores,
+    zero_mix,
+    zero_scores,
+)
 from alpaca_tui.kernels.registry import OPTIONS, kernel
 from alpaca_tui.kernels.team import BATCH, COUNTER, N_TOKENS, POSITION, STOP, fetch_add
 from alpaca_tui.kernels.vectors import (
     exp,
     f32_at,
-    fma,
     i64_at,
     load,
-    load_f16,
     max_lanes,
     maximum,
     splat,
@@ -36,7 +45,10 @@ K, V, KV_STRIDE, COS, SIN, N_ROT = 11, 12, 13, 14, 15, 16  # of rope_store
 OUT, OUT_STRIDE, SCRATCH, SCRATCH_STRIDE = 11, 12, 13, 14  # of attend
 
 LANES = 16
-FOUR = 4
+MAX_ROWS = 8
+QUERIES = 64  # bytes of a thread's scratch before its queries
+EIGHT, FOUR, ONE = QueryTile(8, 1, 1), QueryTile(4, 2, 2), QueryTile(1, 4, 4)
+FOUR_NARROW, ONE_NARROW = QueryTile(4, 2, 1), QueryTile(1, 4, 1)
 MINUS_INFINITY = np.float32(-np.inf)
 
 
@@ -85,29 +97,9 @@ def rope_store(a, thread, n_threads):
 
 
 @njit(**OPTIONS)
-def score(k_cache, at, q, head_dim, scores, n):
-    """scores[p] = k[p] . q for p < n, rounded up to 64 positions."""
-    step = head_dim * LANES
-    for p in range(0, n, 4 * LANES):
-        s0, s1, s2, s3 = zeros(1), zeros(1), zeros(1), zeros(1)
-        base = at + p * head_dim
-        for i in range(head_dim):
-            x = splat(q[i])
-            k = base + i * LANES
-            s0 = fma(load_f16(k_cache, k), x, s0)
-            s1 = fma(load_f16(k_cache, k + step), x, s1)
-            s2 = fma(load_f16(k_cache, k + 2 * step), x, s2)
-            s3 = fma(load_f16(k_cache, k + 3 * step), x, s3)
-        store(scores, p, s0)
-        store(scores, p + LANES, s1)
-        store(scores, p + 2 * LANES, s2)
-        store(scores, p + 3 * LANES, s3)
-
-
-@njit(**OPTIONS)
-def softmax(scores, n):
-    """scores[p] = e^(scores[p] - max) for p < n, zero up to the next multiple of 16; 1 / their sum."""
-    end = (n + LANES - 1) // LANES * LANES
+def softmax(scores, n, n_all):
+    """scores[p] = e^(scores[p] - max) for p < n, zero for the others below n_all; 1 / their sum."""
+    end = (n_all + LANES - 1) // LANES * LANES
     for p in range(n, end):
         scores[p] = MINUS_INFINITY
     top = load(scores, 0)
@@ -123,57 +115,86 @@ def softmax(scores, n):
 
 
 @njit(**OPTIONS)
-def mix(v_cache, at, weights, value_dim, n, scale, out):
-    """out[i] = scale * sum of weights[p] * v[p][i] over p < n."""
-    factor = splat(scale)
-    i = 0
-    while i + 4 * LANES <= value_dim:
-        o0, o1, o2, o3 = zeros(1), zeros(1), zeros(1), zeros(1)
+def mix(tile, values, value_dim, first, last, weights, stride, n, result, scales):
+    """result[r][i] = scales[r] * sum of weights[r][p] * value[p][i] over p < n, for first <= i < last."""
+    for i in range(first, last, mix_vectors(tile) * LANES):
+        acc = zero_mix(tile)
         for p in range(n):
-            w = splat(weights[p])
-            v = at + p * value_dim + i
-            o0 = fma(load_f16(v_cache, v), w, o0)
-            o1 = fma(load_f16(v_cache, v + LANES), w, o1)
-            o2 = fma(load_f16(v_cache, v + 2 * LANES), w, o2)
-            o3 = fma(load_f16(v_cache, v + 3 * LANES), w, o3)
-        store(out, i, o0 * factor)
-        store(out, i + LANES, o1 * factor)
-        store(out, i + 2 * LANES, o2 * factor)
-        store(out, i + 3 * LANES, o3 * factor)
-        i += 4 * LANES
-    while i < value_dim:
-        o0 = zeros(1)
-        for p in range(n):
-            o0 = fma(load_f16(v_cache, at + p * value_dim + i), splat(weights[p]), o0)
-        store(out, i, o0 * factor)
-        i += LANES
+            acc = mix_step(acc, tile, values + (p * value_dim + i) * 2, weights + p * 4, stride)
+        store_mix(acc, tile, result + i * 4, value_dim * 4, scales)
+
+
+@njit(**OPTIONS)
+def attend_tile(a, tile, narrow, rows, kv, first_row, n_rows, scratch):
+    """One tile of queries of one key/value head: rows first_row .. of the batch's n_rows.
+
+    Row j is query head kv * n_rep + j % n_rep of token j // n_rep. Rows beyond the last repeat it.
+    """
+    head_dim, value_dim, n_ctx = a[HEAD_DIM], a[VALUE_DIM], a[N_CTX]
+    n_rep = a[N_HEAD] // a[N_HEAD_KV]
+    past = i64_at(a[BATCH])[POSITION]
+    queries, sums = f32_at(scratch + QUERIES), f32_at(scratch)
+    result = scratch + QUERIES + 4 * MAX_ROWS * head_dim
+    scores = result + 4 * MAX_ROWS * value_dim
+    stride = 4 * n_ctx
+    n = 0
+    for r in range(rows):
+        row = min(first_row + r, n_rows - 1)
+        n = max(n, past + row // n_rep + 1)
+        at = (row // n_rep) * a[Q_STRIDE] + (kv * n_rep + row % n_rep) * head_dim
+        q = f32_at(a[Q] + at * 4)
+        for i in range(head_dim):
+            queries[i * rows + r] = q[i]
+    keys = a[K_CACHE] + kv * n_ctx * head_dim * 2
+    block = head_dim * LANES * 2
+    step = score_blocks(tile)
+    for p in range(0, n, step * LANES):
+        acc = zero_scores(tile)
+        for i in range(head_dim):
+            key = keys + p * head_dim * 2 + i * LANES * 2
+            acc = score_step(acc, tile, key, block, scratch + QUERIES + i * rows * 4)
+        store_scores(acc, tile, scores + p * 4, stride)
+    for r in range(rows):
+        row = min(first_row + r, n_rows - 1)
+        sums[r] = softmax(f32_at(scores + r * stride), past + row // n_rep + 1, n)
+    values = a[V_CACHE] + kv * n_ctx * value_dim * 2
+    wide = value_dim // (mix_vectors(tile) * LANES) * (mix_vectors(tile) * LANES)
+    mix(tile, values, value_dim, 0, wide, scores, stride, n, result, scratch)
+    mix(narrow, values, value_dim, wide, value_dim, scores, stride, n, result, scratch)
+    for r in range(min(rows, n_rows - first_row)):
+        row = first_row + r
+        at = (row // n_rep) * a[OUT_STRIDE] + (kv * n_rep + row % n_rep) * head_dim
+        out, mine = f32_at(a[OUT] + at * 4), f32_at(result + r * value_dim * 4)
+        for i in range(head_dim):
+            out[i] = mine[i]
 
 
 @kernel
 def attend(a, thread, n_threads):
     """out = softmax(q K^T) V for each query head and token; a token sees what came before it and itself.
 
-    Scratch of a thread: value_dim f32 for one head's result, then n_ctx f32 for its scores.
+    Scratch of a thread: see `scratch_bytes`.
     """
     batch = i64_at(a[BATCH])
-    n_tokens, first = batch[N_TOKENS], batch[POSITION]
-    head_dim, value_dim, n_ctx = a[HEAD_DIM], a[VALUE_DIM], a[N_CTX]
-    n_head = a[N_HEAD]
-    n_rep = n_head // a[N_HEAD_KV]
-    k_cache, v_cache = u16_at(a[K_CACHE]), u16_at(a[V_CACHE])
-    result = f32_at(a[SCRATCH] + thread * a[SCRATCH_STRIDE])
-    scores = f32_at(a[SCRATCH] + thread * a[SCRATCH_STRIDE] + value_dim * 4)
+    n_kv = a[N_HEAD_KV]
+    n_rows = batch[N_TOKENS] * (a[N_HEAD] // n_kv)
+    scratch = a[SCRATCH] + thread * a[SCRATCH_STRIDE]
+    rows = 8 if n_rows >= 8 else 4 if n_rows >= 3 else 1
+    per_head = (n_rows + rows - 1) // rows
     while batch[STOP] == 0:
         item = fetch_add(a, COUNTER, 1)
-        if item >= n_tokens * n_head:
+        if item >= per_head * n_kv:
             break
-        token, head = item // n_head, item % n_head
-        n = first + token + 1
-        kv = head // n_rep
-        q = f32_at(a[Q] + (token * a[Q_STRIDE] + head * head_dim) * 4)
-        score(k_cache, kv * n_ctx * head_dim, q, head_dim, scores, n)
-        scale = softmax(scores, n)
-        mix(v_cache, kv * n_ctx * value_dim, scores, value_dim, n, scale, result)
-        out = f32_at(a[OUT] + (token * a[OUT_STRIDE] + head * head_dim) * 4)
-        for i in range(head_dim):
-            out[i] = result[i]
+        # the last rows see the most: they are begun first
+        kv, first = item % n_kv, (per_head - 1 - item // n_kv) * rows
+        if rows == 8:
+            attend_tile(a, EIGHT, EIGHT, rows, kv, first, n_rows, scratch)
+        elif rows == 4:
+            attend_tile(a, FOUR, FOUR_NARROW, rows, kv, first, n_rows, scratch)
+        else:
+            attend_tile(a, ONE, ONE_NARROW, rows, kv, first, n_rows, scratch)
+
+
+def scratch_bytes(head_dim: int, value_dim: int, n_ctx: int) -> int:
+    """What `attend` needs for each thread: row sums, queries, results, scores."""
+    return QUERIES + 4 * MAX_ROWS * (head_dim + value_dim + n_ctx)

@@ -70,7 +70,8 @@ class Heads:
         """q: [T, n_head, d], k and v: [T, n_kv, d] -> [T, n_head, d]."""
         q, k, v = q.copy(), k.copy(), v.copy()
         out = np.full_like(q, np.nan)
-        scratch = np.zeros((threads, self.value_dim + self.n_ctx), np.float32)
+        size = att.scratch_bytes(self.head_dim, self.value_dim, self.n_ctx)
+        scratch = np.zeros((threads, size), np.uint8)
         common = {
             att.Q: q.ctypes.data,
             att.Q_STRIDE: self.n_head * self.head_dim,
