@@ -90,6 +90,7 @@ class Model:
         try:
             self._compile()
             self._load()
+            self._make_cache()
             self._make_buffers()
             self._bind()
         except BaseException:
@@ -199,8 +200,13 @@ class Model:
             "x_floats": floats(widest),
             "logits": floats(padded_rows(s.n_vocab), 1),
             "eps": np.array([self.hparams.norm_eps], np.float32),
+            "cos": self._rope[0],
+            "sin": self._rope[1],
         }
-        self._buffers["cos"], self._buffers["sin"] = self._rope_table()
+
+    def _make_cache(self) -> None:
+        s = self._shape
+        self._rope = self._rope_table()
         self._k_bytes = 2 * s.n_head_kv * s.n_ctx * s.head_dim
         self._v_bytes = 2 * s.n_head_kv * s.n_ctx * plan.value_dim(s.head_dim)
         self._cache = aligned(s.n_layer * (self._k_bytes + self._v_bytes))
@@ -286,6 +292,19 @@ class Model:
         """From the next `eval` on."""
         self._team.resize(n_threads)
         self._bind()
+
+    def set_batch(self, n_batch: int) -> None:
+        """How many tokens `eval` takes at once, from the next call on; the cache stays."""
+        n_batch = max(1, min(n_batch, self.n_ctx))
+        if n_batch != self.n_batch:
+            self.n_batch = n_batch
+            self._make_buffers()
+            self._bind()
+
+    @property
+    def progress(self) -> float:
+        """How much of the `eval` in progress is done, 0 to 1; from any thread."""
+        return self._team.steps_done / len(self._program)
 
     @property
     def n_threads(self) -> int:

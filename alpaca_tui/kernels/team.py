@@ -25,9 +25,11 @@ from alpaca_tui.kernels.registry import OPTIONS
 STEP = 24
 ADDRESS, BARRIER, ARGUMENTS = 0, 1, 2  # columns of a step
 COUNTER, BATCH = 0, 1  # of the arguments
-N_TOKENS, POSITION, N_OUT, STOP, TILE = 0, 1, 2, 3, 4  # of the batch
+N_TOKENS, POSITION, N_OUT, STOP = 0, 1, 2, 3  # of the batch
 BATCH_SIZE = 8
 MAX_THREADS = 64
+
+STEPS_DONE = 4  # where the meeting place says how far thread 0 is
 
 SPINS = 2000  # about 20 us of waiting before the processor is offered to others
 
@@ -133,6 +135,8 @@ def run(steps_address, n_steps, meeting_address, thread, n_threads):
     steps = _pointer(steps_address)
     meeting = _pointer(meeting_address)
     for i in range(n_steps):
+        if thread == 0:
+            store_release(meeting, STEPS_DONE, i)
         _call_step(steps, i * STEP, thread, n_threads)
         if steps[i * STEP + BARRIER] != 0:
             barrier(meeting, n_threads)
@@ -171,6 +175,11 @@ class Team:
         for tasks in self._tasks[: self.n_threads - 1]:
             tasks.put(task)
         run(task[0], task[1], self._meeting.ctypes.data, 0, self.n_threads)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps of the running list are done; any thread may look."""
+        return int(self._meeting[STEPS_DONE])
 
     def close(self) -> None:
         """Ends the threads."""

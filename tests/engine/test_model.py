@@ -147,3 +147,14 @@ def test_odd_widths_are_refused_by_name(tmp_path: Path) -> None:
     path = write_llama(tmp_path / "m.gguf", "f32", h)
     with pytest.raises(UserError, match="n_embd is 48"):
         load(path)
+
+
+def test_a_larger_batch_needs_no_reload(model_t: Path) -> None:
+    model = load(model_t, n_batch=2)
+    before = model.eval(ONCE_UPON_A_TIME[:2], 0, 1)
+    model.set_batch(16)
+    after = model.eval(ONCE_UPON_A_TIME[2:], 2, 3)
+    model.close()
+    assert after[-1].argmax() == GREEDY[0]
+    assert before.shape == (1, 32000)
+    assert model.progress > 0.9
