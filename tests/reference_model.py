@@ -161,6 +161,13 @@ class ReferenceModel:
     def set_threads(self, n_threads: int) -> None:
         self.n_threads = n_threads
 
+    def set_batch(self, n_batch: int) -> None:
+        self.n_batch = n_batch
+
+    @property
+    def progress(self) -> float:
+        return 0.0
+
     @property
     def memory(self) -> int:
         return sum(w.nbytes for w in self._weights.values()) + self._cache.k.nbytes + self._cache.v.nbytes

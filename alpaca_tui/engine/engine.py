@@ -48,6 +48,7 @@ class Engine:
         self.tokenizer = tokenizer
         self.model = model
         self._executor = executor
+        self._n_batch = executor.n_batch
         self._file = file
         self._context = Context(executor)
         self._reply: Reply | None = None
@@ -117,6 +118,11 @@ class Engine:
         return self._reply.stats if self._reply else Stats(n_ctx=self.model.n_ctx)
 
     @property
+    def under_way(self) -> float:
+        """How many tokens' worth of the evaluation in progress is done; cheap, and from any thread."""
+        return self._context.under_way
+
+    @property
     def finish_reason(self) -> FinishReason | None:
         """Why the last reply ended; None before that, and for a reply that was abandoned."""
         return self._reply.reason if self._reply else None
@@ -159,7 +165,8 @@ class Engine:
         one of the texts in `stop` (which is not shown: tokens that may begin one are held back until that
         is decided), with `stop()`, or when the context is full. `on_progress(done, total)` counts prompt
         tokens while these are evaluated. `refit(tokens so far)` may give a shorter context, ending with
-        these, to go on with when the context is full.
+        these, to go on with when the context is full. An `n_batch` above that of the load takes more memory
+        from then on; where that is not free, the prompt goes in smaller batches.
 
         The iterator may be dropped half way. It ends, with a RuntimeError, when another call takes its place.
         Raises UserError where `ids` are empty, too many, or no tokens of this model.
@@ -168,6 +175,7 @@ class Engine:
         if not tokens:
             raise UserError("There is nothing to continue: the prompt has no tokens; give it at least one.")
         self._begin()
+        self._make_room(n_batch)
         reply = Reply(
             self._context,
             self.tokenizer,
@@ -175,7 +183,7 @@ class Engine:
             Sampler(sampling or SamplingParams(), self._executor.n_vocab),
             max_tokens=max_tokens,
             stop=(stop,) if isinstance(stop, str) else stop,
-            n_batch=n_batch,
+            n_batch=n_batch or self._n_batch,
             stopped=self._stop.is_set,
             on_progress=on_progress,
             refit=refit,
@@ -236,6 +244,15 @@ class Engine:
         self._stop.clear()
         self._executor.clear_stop()
 
+    def _make_room(self, n_batch: int | None) -> None:
+        """Larger buffers for a larger batch, where memory is free for them."""
+        model = self._executor
+        wanted = min(n_batch or 0, self.model.n_ctx)
+        if wanted > model.n_batch and (
+            self._file is None or batch_fits(self._file, self.model.n_ctx, wanted)
+        ):
+            model.set_batch(wanted)
+
     def _checked(self, ids: Sequence[int], limit: int) -> list[int]:
         tokens = [int(i) for i in ids]
         wrong = next((i for i in tokens if not 0 <= i < self._executor.n_vocab), None)
@@ -271,6 +288,15 @@ def check_memory(file: ModelFile, n_ctx: int, n_batch: int) -> None:
         f"{file.path.name} with a context of {n_ctx} needs {_gib(needed)} of memory, but only {_gib(free)} "
         f"are free: {advice}."
     )
+
+
+def batch_fits(file: ModelFile, n_ctx: int, n_batch: int) -> bool:
+    """Are the buffers for batches of `n_batch` tokens small enough for the memory that is free?"""
+    from alpaca_tui.engine.memory import required_memory
+    from alpaca_tui.system import available_memory
+
+    free = available_memory()
+    return free is None or required_memory(file.hparams, file.tensors, n_ctx, n_batch).buffers <= free
 
 
 def largest_context(required: Callable[[int], int], free: int, n_ctx: int) -> int:

@@ -33,10 +33,15 @@ class Executor(Protocol):
     n_vocab: int
     n_batch: int
 
+    @property
+    def progress(self) -> float: ...
+    @property
+    def memory(self) -> int: ...
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Logits: ...
     def request_stop(self) -> None: ...
     def clear_stop(self) -> None: ...
     def set_threads(self, n_threads: int) -> None: ...
+    def set_batch(self, n_batch: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -65,10 +70,16 @@ class Context:
         self.model = model
         self.tokens: list[int] = []
         self.n_threads: int | None = None
+        self._n_evaluating = 0
 
     @property
     def full(self) -> bool:
         return len(self.tokens) >= self.model.n_ctx
+
+    @property
+    def under_way(self) -> float:
+        """How many tokens' worth of the evaluation in progress is done; cheap, and from any thread."""
+        return self._n_evaluating * self.model.progress
 
     def rewind(self, tokens: Sequence[int]) -> int:
         """Keeps what `tokens` have in common with the cache, all but their last, whose logits are wanted."""
@@ -84,7 +95,11 @@ class Context:
         n_threads, self.n_threads = self.n_threads, None
         if n_threads is not None:
             self.model.set_threads(n_threads)
-        logits = self.model.eval(tokens, len(self.tokens), n_logits)
+        self._n_evaluating = len(tokens)
+        try:
+            logits = self.model.eval(tokens, len(self.tokens), n_logits)
+        finally:
+            self._n_evaluating = 0
         self.tokens.extend(tokens)
         return logits
 

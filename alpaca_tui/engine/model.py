@@ -273,6 +273,7 @@ class Model:
         if ids.min() < 0 or ids.max() >= self.n_vocab:
             raise ValueError("a token lies outside the vocabulary")
         self._check_stop()
+        self._team.begin()
         n_embd = self._shape.n_embd
         x = self._buffers["x"].view(np.float32).reshape(-1, n_embd)
         x[:n] = self._file.gather("token_embd.weight", ids)

@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +86,8 @@ class EngineWorker:
         self._state = EngineState.EMPTY
         self._n_threads: int | None = None  # wanted since the last load began
         self._cut = 0  # the first turn that the interface believes to be in context
+        self._prefilled = (0, 0)  # tokens of the prompt that are evaluated, of how many
+        self._shown = 0  # of them, as told by `poll`
         self._closed = False
         self._rest = EngineState.EMPTY  # the state between jobs
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -139,8 +141,10 @@ class EngineWorker:
             engine.stop()
 
     def poll(self) -> Sequence[Event]:
+        """The events, and between two chunks of a long prompt how far the evaluation is by now."""
         with self._lock:
             events, self._events = self._events, deque()
+            events.extend(self._live_progress())
         joined: list[Event] = []
         for event in events:
             last = joined[-1] if joined else None
@@ -149,6 +153,16 @@ class EngineWorker:
             else:
                 joined.append(event)
         return joined
+
+    def _live_progress(self) -> Iterator[Progress]:
+        """With the lock held."""
+        engine = self._engine
+        if self._state is EngineState.PREFILL and engine:
+            done, total = self._prefilled
+            done = min(done + int(engine.under_way), total)
+            if done > self._shown:
+                self._shown = done
+                yield Progress(EngineState.PREFILL, done, total)
 
     def close(self) -> None:
         """Stops what is in progress and gives the model back. Waits for that two seconds at most."""
@@ -297,7 +311,9 @@ class EngineWorker:
 
         def on_progress(done: int, total: int) -> None:
             self._enter(EngineState.PREFILL, job)
-            self._emit(Progress(EngineState.PREFILL, done, total))
+            with self._lock:
+                self._prefilled, self._shown = (done, total), done
+                self._events.append(Progress(EngineState.PREFILL, done, total))
 
         tokens = engine.generate(
             view.tokens,

@@ -181,6 +181,10 @@ class Team:
         """How many steps of the running list are done; any thread may look."""
         return int(self._meeting[STEPS_DONE])
 
+    def begin(self) -> None:
+        """What `steps_done` counts from now on: a list that is about to run."""
+        self._meeting[STEPS_DONE] = 0
+
     def close(self) -> None:
         """Ends the threads."""
         for tasks in self._tasks:

@@ -74,6 +74,7 @@ class ScriptedModel:
         self.stopping = False
         self.closed = False
         self.memory = 0
+        self.progress = 0.0
         self.before_eval: Callable[[], None] = lambda: None
 
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> np.ndarray:
@@ -85,8 +86,9 @@ class ScriptedModel:
         self.calls.append((tuple(tokens), pos, n_logits))
         del self.cache[pos:]
         self.before_eval()
-        end = time.monotonic() + self.seconds
-        while time.monotonic() < end and not self.stopping:
+        begin = time.monotonic()
+        while (elapsed := time.monotonic() - begin) < self.seconds and not self.stopping:
+            self.progress = elapsed / self.seconds
             time.sleep(0.001)
         if self.stopping:
             raise Stopped
@@ -113,6 +115,9 @@ class ScriptedModel:
 
     def set_threads(self, n_threads: int) -> None:
         self.n_threads = n_threads
+
+    def set_batch(self, n_batch: int) -> None:
+        self.n_batch = n_batch
 
     def close(self) -> None:
         self.closed = True

@@ -87,6 +87,20 @@ def test_reuse_changes_no_token() -> None:
     assert ids_of(cold, prompt, max_tokens=10) == warm
 
 
+def test_a_batch_above_that_of_the_load() -> None:
+    engine, model = reference_engine(n_ctx=64, n_batch=4)
+    expected = ids_of(engine, PROMPT, max_tokens=5)
+    engine.logits([5])
+    model.calls.clear()
+    assert ids_of(engine, PROMPT, max_tokens=5, n_batch=1000) == expected
+    assert [len(tokens) for tokens, _, _ in model.calls][:2] == [7, 1]
+    assert model.n_batch == 64  # no more than the context
+    engine.logits([5])
+    model.calls.clear()
+    ids_of(engine, PROMPT, max_tokens=5)  # as loaded
+    assert [len(tokens) for tokens, _, _ in model.calls][:3] == [4, 3, 1]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_same_tokens_for_any_batch_size(seed: int) -> None:
     sampling = Sampling(seed=seed, temp=1.0)

@@ -135,6 +135,21 @@ def test_too_little_memory_says_what_would_fit(small: Path, monkeypatch: pytest.
         Engine.load(small)
 
 
+def test_a_batch_for_which_there_is_no_memory(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Engine.load(small, n_threads=1, n_batch=8) as engine:
+        seen: list[int] = []
+        for free in (1000, None):
+            monkeypatch.setattr(system, "available_memory", lambda free=free: free)
+            engine.logits([5])
+            seen.clear()
+            list(
+                engine.generate(
+                    PROMPT, GREEDY, n_batch=32, max_tokens=1, on_progress=lambda d, n: seen.append(d)
+                )
+            )
+            assert seen == ([0, 8, 16, 24, 32, 36] if free else [0, 32, 36])
+
+
 def test_default_context_is_the_model_s_at_most_2048(tmp_path: Path) -> None:
     for trained, expected in ((128, 128), (4096, 2048)):
         path = write_llama(tmp_path / "m.gguf", h=small_hparams(n_ctx_train=trained))

@@ -57,6 +57,26 @@ def test_load_and_reply(harness) -> None:
     assert not h.of(ContextCut)
 
 
+def test_a_long_chunk_shows_how_far_it_is(harness) -> None:
+    model = ScriptedModel(text_ids("x"), n_batch=100, seconds=0.2)
+    h = harness(model)
+    h.load()
+    h.worker.generate(request("q" * 148))  # 150 tokens, in two chunks
+    h.wait(lambda: h.worker.state is EngineState.GENERATING)
+    progress = h.of(Progress)
+    assert all(event.state is EngineState.PREFILL and event.total == 150 for event in progress)
+    done = [event.done for event in progress]
+    assert done == sorted(set(done))
+    assert {0, 100, 150} <= set(done)
+    assert len([n for n in done if 0 < n < 100]) >= 3
+    assert len([n for n in done if 100 < n < 150]) >= 3
+    # Between replies, and while words are being made, there is nothing to tell.
+    h.events.clear()
+    model.progress = 0.5
+    h.wait_for(Finished)
+    assert not h.of(Progress)
+
+
 def test_load_options_reach_the_engine(harness) -> None:
     seen: dict = {}
 
