@@ -21,10 +21,9 @@ Y, Y_STRIDE, RESIDUAL, COUNT = 10, 11, 12, 13  # COUNT: where the batch says how
 CODE_BYTES, SCALE_BYTES = 14, 15
 
 ONE = 1
-# tokens and row groups of a tile of a batch: as much as fits into the registers
-TILE_TOKENS = 8 if target.path() is target.Path.VNNI else 4
-TILE_GROUPS = 2 if target.path() is target.Path.VNNI else 1
+TILE_TOKENS, TILE_GROUPS = target.tile()
 TILE = TILE_GROUPS * TILE_TOKENS
+SPAN = 96  # tokens: a multiple of every tile's and of TOKENS
 
 Q4_0, Q4_1, Q5_0, Q5_1 = (TILE_FORMATS[name] for name in ("q4_0", "q4_1", "q5_0", "q5_1"))
 Q8_0, Q6_K = TILE_FORMATS["q8_0"], TILE_FORMATS["q6_K"]
@@ -58,11 +57,11 @@ def pair_times_token(a, fmt, pair):
 
 
 @njit(**OPTIONS)
-def pair_times_batch(a, fmt, pair, n_tokens):
-    """32 rows times all tokens of a batch, a tile of TILE_TOKENS at a time."""
+def pair_times_batch(a, fmt, pair, start, n_tokens):
+    """32 rows times tokens start .. n_tokens-1 of a batch, a tile of TILE_TOKENS at a time."""
     n_blocks, stride = a[N_BLOCKS], a[Y_STRIDE]
     code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
-    for first in range(0, n_tokens, TILE_TOKENS):
+    for first in range(start, n_tokens, TILE_TOKENS):
         column = first // TOKENS * n_blocks
         lane = first % TOKENS * 4
         for group in range(0, GROUPS, TILE_GROUPS):
@@ -91,22 +90,25 @@ def pair_times_batch(a, fmt, pair, n_tokens):
 
 @njit(**OPTIONS)
 def multiply(a, n_threads, fmt):
-    """The whole step: draws pairs of row groups until none are left, or a stop is asked for."""
+    """The whole step: draws pairs of row groups until none are left, or a stop is asked for.
+
+    A long batch goes through in spans of SPAN tokens, whose activations stay in the cache.
+    """
     batch = i64_at(a[BATCH])
     n_tokens = batch[a[COUNT]]
     n_pairs = a[N_PAIRS]
-    chunk = max(1, n_pairs // (n_threads * 16))
-    if n_tokens > 1:
-        chunk = 1
+    n_spans = (n_tokens + SPAN - 1) // SPAN
+    chunk = max(1, n_pairs // (n_threads * 16)) if n_tokens == 1 else 1
     while batch[STOP] == 0:
         start = fetch_add(a, COUNTER, chunk)
-        if start >= n_pairs:
+        if start >= n_pairs * n_spans:
             break
-        for pair in range(start, min(start + chunk, n_pairs)):
-            if n_tokens == 1:
+        if n_tokens > 1:
+            first = start // n_pairs * SPAN
+            pair_times_batch(a, fmt, start % n_pairs, first, min(first + SPAN, n_tokens))
+        else:
+            for pair in range(start, min(start + chunk, n_pairs)):
                 pair_times_token(a, fmt, pair)
-            else:
-                pair_times_batch(a, fmt, pair, n_tokens)
 
 
 @kernel

@@ -39,6 +39,22 @@ def choose(features: frozenset[str]) -> Path:
     return Path.PLAIN
 
 
+def tile_for(path: Path, cpu: str) -> tuple[int, int]:
+    """Tokens and row groups (of 16) of a tile: what fits into the registers, and what was measured best."""
+    if path is not Path.VNNI:
+        return 4, 1
+    # Zen has one 512-bit product a cycle and fetches activations from memory at no cost; on Intel, with
+    # two a cycle, each fetched activation has to serve two row groups
+    return (12, 1) if cpu.startswith("znver") else (8, 2)
+
+
+@cache
+def tile() -> tuple[int, int]:
+    """`tile_for` this process's target."""
+    _triple, cpu, _text = cpu_target.target_context.codegen().magic_tuple()
+    return tile_for(path(), cpu)
+
+
 @cache
 def features() -> frozenset[str]:
     """LLVM feature names of Numba's effective target."""

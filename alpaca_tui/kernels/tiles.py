@@ -38,7 +38,7 @@ from alpaca_tui.kernels.emit import (
 from alpaca_tui.kernels.vectors import VectorType, byte_pointer, pack, unpack
 
 ROWS, COLUMNS = 16, 32
-TOKENS = 8  # activations of a batch lie in columns of this many tokens
+TOKENS = max(8, target.tile()[0])  # activations of a batch lie in columns of this many tokens
 GROUPS = 2  # row groups that go together: 32 rows
 PREFETCH = 4096  # bytes ahead
 

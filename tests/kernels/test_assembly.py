@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from alpaca_tui.kernels import matmul, registry, target, warm  # noqa: F401 - registers the kernels
+from alpaca_tui.kernels import matmul, registry, target, tiles, warm  # noqa: F401 - registers the kernels
 from alpaca_tui.kernels.target import Path, choose, features_of
 
 WIDE = {"zmm": re.compile(r"\bzmm\d"), "ymm": re.compile(r"\bymm\d")}
@@ -59,3 +59,14 @@ def test_no_call_leaves_a_kernel() -> None:
 )
 def test_the_path_is_chosen_from_the_targets_features(features: str, path: Path) -> None:
     assert choose(features_of(features)) is path
+
+
+def test_the_tile_fits_the_processor() -> None:
+    assert target.tile_for(Path.VNNI, "znver4") == (12, 1)
+    assert target.tile_for(Path.VNNI, "sapphirerapids") == (8, 2)
+    assert target.tile_for(Path.AVX2, "znver3") == (4, 1)
+    for path in Path:
+        for cpu in ("znver4", "generic"):
+            tokens, groups = target.tile_for(path, cpu)
+            columns = max(8, tokens)
+            assert columns % tokens == 0 and matmul.SPAN % columns == 0 and tiles.GROUPS % groups == 0
