@@ -21,6 +21,10 @@ from alpaca_tui.tui.widgets.setting_row import SettingRow
 WIDE = 100  # columns from which on the sidebar stands beside the transcript
 
 
+# Actions whose keys mean something else, or nothing, while a dialog is open.
+BEHIND = {"regenerate", "continue_reply", "copy", "new_chat", "open_model", "reload", "toggle_sidebar"}
+
+
 class Actions(BaseApp, inherit_bindings=False):
     _sidebar_wanted: bool | None = None  # None: as the width allows
 
@@ -199,8 +203,12 @@ class Actions(BaseApp, inherit_bindings=False):
             )
 
     async def action_quit(self) -> None:
-        self.session.close()
+        self.session.stop()
         self.exit(0)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What belongs to the chat waits while something is open over it."""
+        return not (self.modal_open and action in BEHIND)
 
     def action_toggle_sidebar(self) -> None:
         if self.modal_open:

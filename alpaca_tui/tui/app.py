@@ -101,6 +101,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
         yield Static("", id="title", markup=False)
         with Horizontal(id="main"):
             yield Transcript(say, Welcome())
+            yield Static(Content(say("more_below")), id="more")
             yield Sidebar(self.session, self.change_setting, say)
         with Vertical(id="bottom"):
             yield QueueView(say)
@@ -129,9 +130,6 @@ class AlpacaApp(Actions, inherit_bindings=False):
         except UserError as error:
             self.session.no_engine(str(error))
         self.pump()
-
-    def on_unmount(self) -> None:
-        self.session.close()
 
     @on(events.Resize)
     def _resized(self, event: events.Resize) -> None:
@@ -239,7 +237,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
             state=session.state,
             stats=session.stats,
             progress=session.progress,
-            seconds_left=self._time_left.seconds if session.progress else None,
+            seconds_left=self._time_left.seconds,
             memory=model.memory if model else 0,
             n_ctx=model.n_ctx if model else 0,
             model="" if self.main.has_class("tall") else self.model_name(),
@@ -322,6 +320,10 @@ class AlpacaApp(Actions, inherit_bindings=False):
             case _:
                 transcript.to_end()
 
+    @on(events.Click, "#more")
+    def _more(self) -> None:
+        self.transcript.to_end()
+
     @on(Prompt.Quit)
     async def _quit(self) -> None:
         await self.action_quit()
@@ -375,5 +377,8 @@ def run_app(
         norm_eps=norm_eps,
         tokenizer=tokenizer,
     )
-    result = app.run()
+    try:
+        result = app.run()
+    finally:
+        app.session.close()
     return result if result is not None else app.return_code or 0

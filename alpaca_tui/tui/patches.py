@@ -6,8 +6,8 @@ tested: where a future version has no such place any more, nothing is touched.
    may begin the next. Both are replaced by `wrap.CHUNK` and `wrap.WORD`; text without wide characters breaks
    as before. Can go when Textual breaks between ideographs itself.
 2. Clicks while text streams (textual#6643, open in 8.2.8). Between the removal of a widget and the next
-   layout the compositor still finds it under the mouse; `Screen._forward_event` then reads `parent.region` of a
-   widget that has no parent. `AttachedScreen` says that nothing is there. Can go with a fix of that issue.
+   layout the compositor still finds it under the mouse; `Screen._forward_event` then reads `parent.region` of
+   a widget that has no parent. `AttachedScreen` says that nothing is there. Can go with a fix of that issue.
 3. iTerm2 with the Kitty keyboard protocol loses what a Chinese input method commits. The protocol is left off
    there: `constants.DISABLE_KITTY_KEY`, which Textual reads from TEXTUAL_DISABLE_KITTY_KEY at import.
 """

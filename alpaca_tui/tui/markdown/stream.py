@@ -24,6 +24,7 @@ TRIES = 4  # row ends of it that are tried as places to cut
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*\n")
 _ONLY_MARKS = re.compile(r"(?:\A|(?<=\n))[ \t]*(?:[-+*=_>#|:`~ \t]+|\d{1,9}[.)]?[ \t]*)\Z")
+_CODE = re.compile(r"`[^`]*`")
 _BLANK_END = re.compile(r"\n[ \t]*\n[ \t]*\Z")
 
 
@@ -112,7 +113,7 @@ class Document:
         tail = self.source[self._start :]
         if marks := _ONLY_MARKS.search(tail):  # "-" may become a list, a rule or a heading: wait
             tail = tail[: marks.start()]
-        blocks = self._parse(tail)
+        blocks = self._parse(closed(tail))
         if not blocks:
             self._open = []
             return True
@@ -179,7 +180,7 @@ class Document:
     def _keep_rows(self, block: Block, tail: str) -> bool:
         """Keeps the finished rows of a long paragraph. False where no place to cut it can be found."""
         for cut in _places(block, tail, self._width):
-            head, rest = self._parse(tail[:cut]), self._parse(tail[cut:])
+            head, rest = self._parse(tail[:cut]), self._parse(closed(tail[cut:]))
             same = "\n".join(line.plain for line in block.lines).replace("\n", " ")
             parts = [line.plain for part in (head, rest) for piece in part for line in piece.lines]
             alike = " ".join(" ".join(parts).split()) == " ".join(same.split()) or "".join(parts) == same
@@ -190,6 +191,18 @@ class Document:
                 self._start += cut
                 return True
         return False
+
+
+def closed(tail: str) -> str:
+    """`tail` with the emphasis and the code that its last line has opened closed, for the time being."""
+    line = tail[tail.rfind("\n") + 1 :]
+    if line.lstrip().startswith(("```", "~~~")):
+        return tail
+    if line.count("`") % 2:
+        return tail.rstrip("`") if line.endswith("`") else tail + "`"
+    if line.strip("* "):
+        tail = tail.rstrip("* ")
+    return tail + "**" * (_CODE.sub("", line.rstrip("*")).count("**") % 2)
 
 
 def _line_starts(text: str) -> list[int]:

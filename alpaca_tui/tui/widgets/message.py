@@ -6,9 +6,11 @@ than its visible rows, and one that is written only the rows that change.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from rich.segment import Segment
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
@@ -91,10 +93,19 @@ class MessageView(Widget):
     def _update(self, first_changed: int, layout: bool = False) -> None:
         assert self._document is not None
         self._lines = self._document.lines
-        before = len(self._rows)
-        if self._width:
-            self._wrap(first_changed)
-        self.refresh(layout=layout or len(self._rows) != before)
+        if not self._width:
+            self.refresh(layout=True)
+            return
+        height = len(self._rows)
+        first = self._first_row[first_changed] if first_changed < len(self._first_row) else height
+        before = self._rows[first:]
+        self._wrap(first_changed)
+        if layout or len(self._rows) != height:
+            self.refresh(layout=True)
+            return
+        same = sum(1 for _ in takewhile(_same, zip(before, self._rows[first:], strict=False)))
+        top = min(first + same, max(height - 1, 0))  # the last row in any case: the caret is on it
+        self.refresh(Region(0, 1 + top, self.content_size.width, height - top))
 
     # --- rows ----------------------------------------------------------------------------------------------
 
@@ -118,8 +129,10 @@ class MessageView(Widget):
             self._wrap(0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        self._set_width(width)
-        return 1 + max(len(self._rows), self._streaming) + len(self._notes(width))
+        # Textual's stream layout takes only the gutter off `width`: the margins are still in it, and the text,
+        # wrapped for a wider widget, would lose its last rows.
+        self._set_width(width - self.styles.margin.width)
+        return 1 + max(len(self._rows), self._streaming) + len(self._notes(self._width))
 
     @property
     def _streaming(self) -> bool:
@@ -146,7 +159,7 @@ class MessageView(Widget):
         if index < len(self._rows):
             line_index, row = self._rows[index]
             style = base + Style.parse(row.fill) if row.fill else base
-            segments = self._segments(row.prefix, style)
+            segments = self._segments(row.prefix, style) if row.prefix else []
             x = row.offset
             for text, own in self._selected(row, line_index).render(
                 style, end="", parse_style=self.app.stylesheet.parse_style
@@ -238,3 +251,9 @@ class MessageView(Widget):
                 return Content.styled(f"{say('empty_note')} ", "$quiet") + anew
             case _:
                 return None
+
+
+def _same(pair: tuple[tuple[int, Row], tuple[int, Row]]) -> bool:
+    """Would two rows be drawn alike?"""
+    (_, old), (_, new) = pair
+    return old.fill == new.fill and old.prefix.is_same(new.prefix) and old.text.is_same(new.text)

@@ -146,7 +146,7 @@ def _progress_facts(status: Status, say: Strings) -> list[Content]:
     facts = [head + bar, Content(say("progress_of", done=done, total=total))]
     if progress.state is EngineState.PREFILL:
         facts[-1] += Content(f" {say('tokens')}")
-    if status.seconds_left is not None:
+    if status.seconds_left is not None and progress.done < progress.total:
         facts.append(Content(say("progress_left", time=time_text(status.seconds_left, say))))
     if progress.what:
         facts.append(Content(progress.what).truncate(32, ellipsis=True))

@@ -73,7 +73,8 @@ class Transcript(VerticalScroll, can_focus=False):
         return not self._anchor_released or self.scroll_y >= self.max_scroll_y
 
     def view_of(self, message: Message) -> MessageView | None:
-        return self._views.get(message.id)
+        view = self._views.get(message.id)
+        return view if view is not None and view.message is message else None
 
     def show_path(self, conversation: Conversation) -> None:
         """Draws another path. What both paths have in common at the beginning stays."""
@@ -106,6 +107,10 @@ class Transcript(VerticalScroll, can_focus=False):
         view = self._views.get(question_id) if question_id is not None else None
         if view is not None:
             self.mount(MemoryLine(self._strings("memory_begins")), before=view)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.screen.set_class(bool(self._views) and not self.following, "scrolled-up")
 
     def page(self, direction: int) -> None:
         if direction < 0:
