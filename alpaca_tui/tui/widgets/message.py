@@ -129,8 +129,8 @@ class MessageView(Widget):
             self._wrap(0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        # Textual's stream layout takes only the gutter off `width`: the margins are still in it, and the text,
-        # wrapped for a wider widget, would lose its last rows.
+        # Textual's stream layout takes only the gutter off `width`: the margins are still in it, and a text
+        # wrapped for that much would lose its last rows.
         self._set_width(width - self.styles.margin.width)
         return 1 + max(len(self._rows), self._streaming) + len(self._notes(self._width))
 
