@@ -1,7 +1,7 @@
 """The choice of the next token from the logits, in the order of today's llama.cpp.
 
-Penalties, then top-k, top-p, temperature, then the draw. NumPy only, and no sort of the whole vocabulary:
-32,000 logits take some 0.2 ms, so that the choice never shows beside the model's own time.
+Penalties, then top-k, top-p, temperature, then the draw. NumPy only, and no sort of the whole vocabulary,
+so that the choice never shows beside the model's own time (benchmarks/sampling.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from alpaca_tui.errors import UserError
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.intp]
+
+MAX_WIDTH, GROUPS_PER_K = 64, 4  # logits of a group, groups for each of the k: see `_contenders`
+FEW = 64  # ids that top-p tries to do with at first
 
 
 class Sampler:
@@ -87,34 +90,69 @@ def candidates(logits: Floats, top_k: int, top_p: float) -> Ids:
 
     `top_k <= 0` and `top_p >= 1` turn them off. At least one id always stays; of equal logits the lower ids.
     """
-    ids = _top_k(logits, top_k) if 0 < top_k < len(logits) else np.arange(len(logits))
-    return ids if top_p >= 1 else _top_p(logits, ids, top_p)
+    if not 0 < top_k < len(logits):
+        return _top_p(logits, top_p) if top_p < 1 else np.arange(len(logits))
+    ids = _top_k(logits, top_k)
+    return ids[_top_p(logits[ids], top_p)] if top_p < 1 else _sorted(logits, ids)
 
 
 def _top_k(logits: Floats, k: int) -> Ids:
-    least = np.partition(logits, len(logits) - k)[len(logits) - k]
-    return _sorted(logits, np.flatnonzero(logits >= least))[:k]
-
-
-def _top_p(logits: Floats, ids: Ids, top_p: float) -> Ids:
-    """The fewest most likely ids whose probabilities, taken over `ids`, sum up to `top_p`."""
+    """The k most likely ids, ascending; of equal ones the lower."""
+    ids = _contenders(logits, k)
     kept = logits[ids]
-    p = np.exp(kept - kept.max())
-    p /= p.sum()
-    # All ids below (1 - top_p) / n together have less than 1 - top_p, so none of them can be needed, and only
-    # the others are sorted (a bound used in karpathy/llama2.c).
-    likely = np.flatnonzero(p >= max(1 - top_p, 0) / len(p))
-    if len(likely) == 0:  # possible through rounding alone, where all are equal and top_p is 0
-        likely = np.array([p.argmax()])
-    order = _sorted(kept, likely)
-    total = np.cumsum(p[order], dtype=np.float64)
-    n = int(np.searchsorted(total, top_p - 1e-6)) + 1  # float32 logits are no more exact than that
-    return ids[order[:n]]
+    least = _greatest(kept, k)
+    chosen = kept > least
+    chosen[np.flatnonzero(kept == least)[: k - np.count_nonzero(chosen)]] = True
+    return ids[chosen]
+
+
+def _contenders(logits: Floats, k: int) -> Ids:
+    """Ids, ascending, among which are the k most likely and all that equal the last of these; few others.
+
+    Of the maxima of more than k groups the k-th greatest is at most the k-th greatest of all logits: so one
+    pass, for the maxima, spares all groups that lie below. Group g is every `n_groups`-th logit from g on, so
+    that the maxima of all groups are found side by side.
+    """
+    width = min(len(logits) // (GROUPS_PER_K * k), MAX_WIDTH)
+    if width < 2:
+        return np.flatnonzero(logits >= _greatest(logits, k))
+    n_groups = len(logits) // width
+    maxima = logits[: width * n_groups].reshape(width, n_groups).max(axis=0)
+    least = _greatest(maxima, k)
+    grouped = np.arange(width)[:, None] * n_groups + np.flatnonzero(maxima >= least)
+    ids = np.concatenate([grouped.ravel(), np.arange(width * n_groups, len(logits))])
+    return ids[logits[ids] >= least]
+
+
+def _greatest(values: Floats, k: int) -> np.float32:
+    """The k-th greatest of `values`."""
+    return np.float32(np.partition(values, len(values) - k)[len(values) - k])
+
+
+def _top_p(logits: Floats, top_p: float) -> Ids:
+    """The fewest most likely ids whose probabilities sum up to `top_p`, the most likely first.
+
+    A few ids mostly have that share already, so that only these are put in order.
+    """
+    p = np.exp(logits - logits.max())
+    enough = (top_p - 1e-6) * float(p.sum())  # float32 logits are no more exact than that
+    n = FEW
+    while True:
+        ids = _sorted(logits, _top_k(logits, n) if n < len(p) else np.arange(len(p)))
+        cut = int(np.searchsorted(np.cumsum(p[ids], dtype=np.float64), enough)) + 1
+        if cut <= n or n >= len(p):
+            return ids[:cut]
+        n *= 8
 
 
 def _sorted(logits: Floats, ids: Ids) -> Ids:
-    """`ids`, which ascend, by falling logit; equal ones stay in their order."""
-    return ids[np.argsort(-logits[ids], kind="stable")]
+    """`ids` by falling logit; of equal ones the lower first.
+
+    Sorts whole numbers made of the logit's bits, turned so that they fall with its value, above the id.
+    """
+    bits = (logits[ids] + np.float32(0)).view(np.int32)  # + 0: of -0 and 0 neither is the greater
+    falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))
+    return np.sort(falling.astype(np.int64) << 32 | ids) & 0xFFFFFFFF
 
 
 def draw(logits: Floats, temp: float, uniform: float) -> int:

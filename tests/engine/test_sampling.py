@@ -192,7 +192,7 @@ def test_impossible_parameters(params: SamplingParams) -> None:
 
 def naive(logits: np.ndarray, top_k: int, top_p: float) -> list[int]:
     """The rules of spec/main.md by a full sort."""
-    order = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    order = np.lexsort((np.arange(len(logits)), -logits)).tolist()
     if 0 < top_k < len(order):
         order = order[:top_k]
     if top_p < 1:
@@ -213,10 +213,29 @@ def naive(logits: np.ndarray, top_k: int, top_p: float) -> list[int]:
 def test_candidates_are_those_of_a_full_sort(values: list[int], top_k: int, top_p: float) -> None:
     # A quarter is far from rounding, and gives many ties.
     logits = np.array(values, np.float32) / 4
-    assert sorted(candidates(logits, top_k, top_p)) == sorted(naive(logits, top_k, top_p))
+    expected = naive(logits, top_k, top_p)
+    made = candidates(logits, top_k, top_p).tolist()
+    assert made == (expected if top_p < 1 or 0 < top_k < len(logits) else sorted(expected))
 
 
-def test_large_vocabulary_equals_a_full_sort() -> None:
-    logits = (np.random.default_rng(1).standard_normal(150_000) * 3).astype(np.float32)
-    for top_k, top_p in ((40, 0.95), (0, 0.9), (1000, 1.0), (0, 0.0)):
-        assert list(candidates(logits, top_k, top_p)) == naive(logits, top_k, top_p)
+@pytest.mark.parametrize("coarse", [False, True], ids=["all differ", "many equal"])
+@pytest.mark.parametrize("n", [5000, 32_000, 150_000])
+def test_large_vocabularies_equal_a_full_sort(n: int, coarse: bool) -> None:
+    logits = (np.random.default_rng(1).standard_normal(n) * 3).astype(np.float32)
+    if coarse:
+        logits = np.round(logits * 2) / 2
+    for top_k, top_p in ((1, 1.0), (40, 0.95), (0, 0.9), (1000, 1.0), (10_000, 0.5), (4999, 1.0), (0, 0.0)):
+        assert candidates(logits, top_k, top_p).tolist() == naive(logits, top_k, top_p)
+
+
+def test_equal_logits_leave_the_lower_ids() -> None:
+    flat = np.zeros(10_000, np.float32)
+    flat[::2] = -0.0  # equal to 0
+    assert candidates(flat, 40, 1.0).tolist() == list(range(40))
+    assert candidates(flat, 7000, 1.0).tolist() == list(range(7000))
+    assert candidates(flat, 0, 0.5).tolist() == list(range(5000))
+    flat[77] = 1e-30
+    assert candidates(flat, 3, 1.0).tolist() == [77, 0, 1]
+    flat[:] = -1e30
+    flat[[5, 9000]] = -1e-30, 3e38
+    assert candidates(flat, 3, 1.0).tolist() == [9000, 5, 0]
