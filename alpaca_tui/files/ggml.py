@@ -19,7 +19,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import BlockFormat, by_ggml_type, type_name
 from alpaca_tui.files.cursor import Cursor, damaged
 from alpaca_tui.files.hparams import N_CTX_2023, NORM_EPS_2023, HParams, check_number
-from alpaca_tui.files.tensors import Contents, Part, Tensor, gguf_name, join_axis
+from alpaca_tui.files.tensors import Contents, Head2023, Part, Tensor, gguf_name, join_axis
 from alpaca_tui.files.vocab import Vocab, from_2023
 
 MAGICS = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt"}
@@ -27,7 +27,7 @@ _VERSIONS = {"ggmf": (1,), "ggjt": (1, 2, 3)}
 
 _U32, _I32, _F32 = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<f")
 _HPARAMS, _RECORD = struct.Struct("<7i"), struct.Struct("<3i")
-_ALIGNMENT = 32
+ALIGNMENT = 32
 _GPTQ_FTYPE = 4  # convert-gptq-to-ggml.py wrote ggmf with ggjt's padding
 _MAX_TEXT, _MAX_NAME = 1 << 16, 256
 
@@ -81,6 +81,7 @@ def read_ggml(path: Path, open_part: Callable[[Path], tuple[Any, int]]) -> Legac
     first = shards[0]
     tensors = {name: _join(shards, name) for name in first.records}
     contents = Contents(first.container, first.version, {"ftype": first.numbers[6]}, tensors)
+    contents.head = Head2023(first.numbers, first.texts, first.scores)
     return Legacy(contents, _hparams(path, first, tensors), from_2023(first.texts, first.scores))
 
 
@@ -106,7 +107,7 @@ def _read_shard(path: Path, number: int, data: Any, size: int) -> _Shard:
     _read_vocab(cursor, shard)
     padded = container == "ggjt" or (container == "ggmf" and shard.numbers[6] == _GPTQ_FTYPE)
     while cursor.left > 0:
-        _read_record(cursor, shard, number, _ALIGNMENT if padded else 1)
+        _read_record(cursor, shard, number, ALIGNMENT if padded else 1)
     if not shard.records:
         raise UserError(f"{path} holds a vocabulary only, no weights; give the model file.")
     return shard

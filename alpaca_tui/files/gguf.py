@@ -45,14 +45,15 @@ def read_gguf(path: Path, data: Any, size: int) -> Contents:
     _, n_tensors, n_kv = cursor.unpack(_HEADER)
     if not 0 <= n_kv <= _MAX_KV or not 0 <= n_tensors <= _MAX_TENSORS:
         raise cursor.damaged(f"it announces {n_tensors} tensors and {n_kv} keys")
-    metadata = _metadata(cursor, n_kv)
+    contents = Contents("gguf", version)
+    _read_metadata(cursor, n_kv, contents)
+    metadata = contents.metadata
     _refuse_split(path, metadata)
     infos = [_tensor_info(cursor) for _ in range(n_tensors)]
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 8 <= alignment <= 1 << 20 or alignment & (alignment - 1):
         raise cursor.damaged(f"its alignment is {alignment!r}")
     cursor.align(alignment)
-    contents = Contents("gguf", version, metadata)
     for info in infos:
         if info.name in contents.tensors:
             raise cursor.damaged(f"it has two tensors {info.name!r}")
@@ -95,17 +96,17 @@ def _refuse_split(path: Path, metadata: dict[str, Any]) -> None:
 # --- metadata ----------------------------------------------------------------------------------------------
 
 
-def _metadata(cursor: Cursor, n_kv: int) -> dict[str, Any]:
+def _read_metadata(cursor: Cursor, n_kv: int, contents: Contents) -> None:
     cursor.inside = "its metadata"
-    metadata: dict[str, Any] = {}
     for _ in range(n_kv):
+        start = cursor.pos
         raw = _string(cursor, 65535)
         key = raw.decode("utf-8", "replace")
-        if not key or key in metadata:
+        if not key or key in contents.metadata:
             raise cursor.damaged(f"its metadata key {key!r} is empty or comes twice")
         (kind,) = cursor.unpack(_I32)
-        metadata[key] = _value(cursor, kind, key)
-    return metadata
+        contents.metadata[key] = _value(cursor, kind, key)
+        contents.places[key] = (start, cursor.pos)
 
 
 def _value(cursor: Cursor, kind: int, key: str) -> Any:

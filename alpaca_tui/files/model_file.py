@@ -78,7 +78,8 @@ class ModelFile:
         self.tensors: dict[str, Tensor] = contents.tensors
         self.hparams = hparams
         self.vocab = vocab
-        self._maps = maps
+        self.head_2023 = contents.head
+        self._places, self._maps = contents.places, maps
 
     def __enter__(self) -> ModelFile:
         return self
@@ -139,6 +140,11 @@ class ModelFile:
         tensor = self.tensors[name]
         for part in tensor.parts:
             self._maps.release(part.file, part.offset, part.rows * tensor.format.row_bytes(part.cols))
+
+    def raw_metadata(self) -> dict[str, bytes]:
+        """Every key of a GGUF file, in order: the bytes of the key, its type and its value."""
+        data = self._maps.maps[0]
+        return {key: data[start:stop] for key, (start, stop) in self._places.items()}
 
     def close(self) -> None:
         """Unmap the file. Views that are still held stay valid."""

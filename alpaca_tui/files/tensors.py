@@ -60,6 +60,18 @@ class Tensor:
         return self.rows * self.row_bytes
 
 
+@dataclass(frozen=True)
+class Head2023:
+    """The head of a ggml, ggmf or ggjt file as it stands there, for those who write it again.
+
+    `numbers`: n_vocab, n_embd, n_mult, n_head, n_layer, n_rot, ftype; `scores` is None in unversioned ggml.
+    """
+
+    numbers: tuple[int, ...]
+    texts: list[bytes]
+    scores: list[float] | None
+
+
 @dataclass
 class Contents:
     """What the head of a model file says, whatever the container."""
@@ -68,6 +80,8 @@ class Contents:
     version: int
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # of GGUF's keys: bytes start .. stop
+    head: Head2023 | None = None
 
 
 # --- names -------------------------------------------------------------------------------------------------
@@ -88,6 +102,9 @@ _LAYER_2023 = {
     "feed_forward.w3.weight": "ffn_up.weight",
     "ffn_norm.weight": "ffn_norm.weight",
 }
+_TODAY = {today: old for old, today in _TOP_2023.items()}
+_LAYER_TODAY = {today: old for old, today in _LAYER_2023.items()}
+_BLOCK = re.compile(r"blk\.(0|[1-9]\d{0,3})\.(.+)")
 _LAYER = re.compile(r"layers\.(0|[1-9]\d{0,3})\.(.+)")
 
 # Tensors whose shards lie side by side; all other matrices are split by rows (Meta's model parallelism).
@@ -102,6 +119,14 @@ def gguf_name(name: str) -> str | None:
     if match and match[2] in _LAYER_2023:
         return f"blk.{match[1]}.{_LAYER_2023[match[2]]}"
     return None
+
+
+def name_2023(name: str) -> str | None:
+    """The name in a 2023 file of the tensor with this GGUF name; None for one that LLaMA does not have."""
+    if name in _TODAY:
+        return _TODAY[name]
+    match = _BLOCK.fullmatch(name)
+    return f"layers.{match[1]}.{_LAYER_TODAY[match[2]]}" if match and match[2] in _LAYER_TODAY else None
 
 
 def join_axis(name: str) -> int:
