@@ -20,6 +20,7 @@ from alpaca_tui.system import set_utf8_console
 # verb -> (what stands after it in the usage line, what it does)
 VERBS = {
     "main": ("[-m MODEL] [flags]", "the same chat in the plain terminal, for pipes and scripts"),
+    "perplexity": ("-m MODEL -f TEXT [-c N]", "how well a model predicts a text; how far it is from another"),
     "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
 }
 OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
@@ -83,7 +84,7 @@ def split_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
     if Path(word).exists() or Path(word).name != word or Path(word).suffix:
         return "chat", rest
     hint = nearest(word, VERBS)
-    known = " and ".join(VERBS)
+    known = ", ".join(VERBS)
     raise UserError(
         f"There is no command {word!r}; "
         + (f"did you mean {hint!r}?" if hint else f"the commands are {known}; without one, the chat opens.")

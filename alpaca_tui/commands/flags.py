@@ -81,7 +81,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="its tokenizer.model, where it has none of its own and none is beside it",
     )
-    _both_spellings(
+    both_spellings(
         group,
         ("-eps", "--rms-norm-eps"),
         dest="norm_eps",
@@ -95,7 +95,7 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     """One flag a setting, in both spellings; absent from the namespace where it was not given."""
     group = parser.add_argument_group("settings")
     for setting in SETTINGS:
-        _both_spellings(
+        both_spellings(
             group,
             setting.flags,
             dest=setting.key,
@@ -167,7 +167,7 @@ def _norm_eps(text: str) -> float:
     return value
 
 
-def _both_spellings(group: argparse._ActionsContainer, flags: Sequence[str], **keywords: object) -> None:
+def both_spellings(group: argparse._ActionsContainer, flags: Sequence[str], **keywords: object) -> None:
     """Adds a flag under the spelling with - (shown in --help) and, unseen, the one with _."""
     shown = [flag for flag in flags if "_" not in flag]
     unseen = [flag.replace("-", "_").replace("__", "--", 1) for flag in shown if "-" in flag.lstrip("-")]
