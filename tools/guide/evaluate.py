@@ -1,15 +1,16 @@
 """Asks a guide model the held-out questions: `python -m tools.guide.evaluate alpaca_tui/data/guide.gguf`.
 
 Takes a GGUF file or the folder of a training run. Questions are in data/heldout/; no training data is made
-from them. Each is asked with the instruction text of prompts/alpaca.txt, and without it under `--bare`;
-`--temp` and `--seed` sample with the program's default top_k, top_p and repeat penalty instead of taking the
-likeliest token.
+from them. Each is asked with the instruction text of prompts/alpaca.txt, and without it under `--bare`. The
+sampling is the program's with its defaults (repeat penalty 1.1 over 64, top_k 40, top_p 0.95) at `--temp`, 0
+unless told. `--after N` puts N turns of other talk before each question.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import torch
 
 from tools.guide import facts
 from tools.guide import tokenizer as tok
+from tools.guide.generate import Generator, Turn
 from tools.guide.model import Config, Guide, KVCache
 from tools.guide.tokenizer import Tokenizer
 
@@ -68,7 +70,7 @@ def cases() -> list[Case]:
 
 
 class Speaker:
-    """A model with its sampling; `temp` 0 takes the likeliest token, without penalties."""
+    """A model with the program's sampling and its defaults; `temp` 0 takes the likeliest token."""
 
     def __init__(self, model: Guide, tokenizer: Tokenizer, temp: float = 0.0, seed: int = 1) -> None:
         self.model, self.tokenizer, self.temp = model, tokenizer, temp
@@ -91,20 +93,22 @@ class Speaker:
 
     def pick(self, logits: torch.Tensor, recent: list[int]) -> int:
         """Repeat penalty 1.1, top_k 40, top_p 0.95, then the temperature: as the program does."""
-        if self.temp <= 0:
-            return int(logits.argmax())
         seen = torch.tensor(sorted(set(recent)))
         picked = logits[seen]
         logits[seen] = torch.where(picked > 0, picked / 1.1, picked * 1.1)
+        if self.temp <= 0:
+            return int(logits.argmax())
         top, index = logits.topk(40)
         chance = torch.softmax(top, dim=0)
         keep = chance.cumsum(0) - chance < 0.95
         chance = torch.softmax(top[keep] / self.temp, dim=0)
         return int(index[keep][torch.multinomial(chance, 1, generator=self.random)])
 
-    def talk(self, asked: list[str], prompt: bool = True) -> tuple[str, bool]:
-        """The last answer of a conversation with these questions."""
+    def talk(self, asked: list[str], prompt: bool = True, before: Sequence[Turn] = ()) -> tuple[str, bool]:
+        """The last answer of a conversation with these questions, `before` having been said already."""
         ids = list(self.tokenizer.prompt) if prompt else []
+        for turn in before:
+            ids += self.tokenizer.question(turn.user) + self.tokenizer.answer(turn.answer)
         text, ended = "", False
         for question in asked:
             ids += self.tokenizer.question(question)
@@ -148,6 +152,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a GGUF file, or the folder of a training run")
     parser.add_argument("--temp", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--after", type=int, default=0, help="turns of other talk before each question")
     parser.add_argument("--bare", action="store_true", help="without the instruction text in front")
     parser.add_argument("--all", action="store_true", help="show the right answers too")
     parser.add_argument(
@@ -166,8 +171,10 @@ def main() -> None:
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     endless = 0
+    source = Generator(seed=77)
     for case in cases():
-        reply, ended = speaker.talk(case.asked, not args.bare)
+        before = source.conversation(args.after) if args.after else []
+        reply, ended = speaker.talk(case.asked, not args.bare, before)
         good = case.right(reply, ended)
         total[case.lang, case.group] += 1
         right[case.lang, case.group] += good

@@ -15,7 +15,7 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parent / "data"
 LANGUAGES = ("en", "zh")
-TOPICS = ("keys", "settings", "commands", "concepts", "talk", "outside")
+TOPICS = ("keys", "settings", "commands", "concepts", "talk", "outside", "more")
 KINDS = ("do", "what", "key", "ask")
 
 
@@ -58,9 +58,9 @@ def load(lang: str, million: str = "3") -> Facts:
             name, _, table = title.partition(" @")
             for row in tables[table] if table else [{}]:
                 full = f"{name}:{row['flag']}" if row else name
-                section = Section(full, lang, topic, rows=len(tables[table]) if table else 1)
+                new = Section(full, lang, topic, rows=len(tables[table]) if table else 1)
+                section = sections.setdefault(full, new)  # more.txt adds to what is there
                 _fill(section, lines, row | {"million": million})
-                sections[full] = section
     follow = []
     for title, lines in _raw(folder / "follow.txt"):
         section = Section(title, lang, "follow")

@@ -1,8 +1,8 @@
 """Trains the guide: `python -m tools.guide.train --out build/guide --minutes 60`; started again, it goes on.
 
-Half of the batches are single questions, half are long conversations; both are generated on the fly, from a
-seed and the number of the step, so a run that was interrupted sees what it would have seen. The loss is on
-the answers; during the first stretch, a little of it is on the questions and headers too.
+One batch in four is of single questions, the others of long conversations; both are generated on the fly,
+from a seed and the number of the step, so a run that was interrupted sees what it would have seen.
+The loss is on the answers; during the first stretch, a little of it is on the questions and headers too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from tools.guide.tokenizer import Tokenizer
 PROMPT_SHARE = 0.7  # of examples that start with the instruction text of prompts/alpaca.txt
 CLEAN_FROM = 0.3  # progress from which only answers count
 EARLY_WEIGHT = 0.15  # what any other token counts before that
+CUT_SHARE = (
+    0.6  # of replies in conversations that are cut short, as by Esc; and more questions fit in a batch
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Recipe:
     lr_end: float = 5e-5
     warmup: int = 100
     weight_decay: float = 0.05
-    n_single: int = 48
-    n_long: int = 4096  # tokens in a batch of conversations
+    n_single: int = 24
+    n_long: int = 2048  # tokens in a batch of conversations
     longs: tuple[int, ...] = (256, 256, 256, 768)  # their lengths, in turn
 
 
@@ -55,10 +58,10 @@ class Batches:
         rng = self.source.rng
         rng.seed(f"{self.seed}/{step}")
         rows = []
-        if step % 2:
-            long = recipe.longs[step // 2 % len(recipe.longs)]
-            talks = [self.source.conversation(long // 32) for _ in range(recipe.n_long // long)]
-            rows = [self._row(talk, other_weight, long) for talk in talks]
+        if step % 4:
+            long = recipe.longs[step // 4 % len(recipe.longs)]
+            talks = [self.source.conversation(long // 16) for _ in range(recipe.n_long // long)]
+            rows = [self._row(talk, other_weight, long, CUT_SHARE) for talk in talks]
         else:
             for _ in range(recipe.n_single):
                 turns = (
@@ -75,12 +78,16 @@ class Batches:
             weight[i, : len(row)] = torch.tensor(w)
         return ids, weight
 
-    def _row(self, turns: list[Turn], other: float, limit: int) -> tuple[list[int], list[float]]:
-        t = self.tokenizer
-        ids = list(t.prompt) if self.source.rng.random() < PROMPT_SHARE else []
+    def _row(
+        self, turns: list[Turn], other: float, limit: int, cut: float = 0.0
+    ) -> tuple[list[int], list[float]]:
+        t, rng = self.tokenizer, self.source.rng
+        ids = list(t.prompt) if rng.random() < PROMPT_SHARE else []
         weight = [other] * len(ids)
         for turn in turns:
             question, answer = t.question(turn.user), t.answer(turn.answer)
+            if rng.random() < cut:
+                answer = answer[: rng.randint(3, 9)]
             ids += question + answer
             weight += [other] * len(question) + [1.0] * len(answer)
         return ids[:limit], weight[:limit]
@@ -175,10 +182,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=Recipe.minutes)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_memory()
-    train(args.out, Recipe(minutes=args.minutes, steps=args.steps))
+    train(args.out, Recipe(minutes=args.minutes, steps=args.steps), args.save_every)
 
 
 if __name__ == "__main__":

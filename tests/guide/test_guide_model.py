@@ -1,0 +1,72 @@
+"""The model that ships: what kind of file it is, and that it answers through the program's own engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from alpaca_tui.engine import Engine, Sampling
+from alpaca_tui.files.model_file import open_model
+from alpaca_tui.resources import find_prompt, guide_model, read_prompt
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine.load(guide_model(), n_threads=1) as engine:
+        yield engine
+
+
+def ask(engine: Engine, *questions: str, prompt: bool = True) -> str:
+    """The answer to the last question, each asked as the chat does."""
+    encode = engine.tokenizer.encode
+    ids = encode(read_prompt(find_prompt("prompts/alpaca.txt"))) if prompt else []
+    text = ""
+    for question in questions:
+        ids += encode("\n\n### Instruction:\n\n", bos=True, space_prefix=False)
+        ids += encode(question + "\n", bos=False, space_prefix=False)
+        ids += encode("\n\n### Response:\n\n", bos=False, space_prefix=False)
+        tokens = list(engine.generate(ids, Sampling(temp=0.0), max_tokens=120))
+        assert 0 < len(tokens) < 120
+        text = "".join(token.text for token in tokens)
+        ids += [
+            *(token.id for token in tokens if not engine.tokenizer.is_eog(token.id)),
+            engine.tokenizer.eos,
+        ]
+    return text
+
+
+def test_the_file_is_small_and_shares_its_embedding() -> None:
+    assert guide_model().stat().st_size <= 8 << 20
+    file = open_model(guide_model())
+    assert file.container == "gguf" and file.version == 3 and file.name == "alpaca-tui guide"
+    assert "output.weight" not in file.tensors and file.tensors["token_embd.weight"].format.name == "q8_0"
+    assert file.hparams.n_ctx_train == 1024
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("How do I stop the answer?", "Esc"),
+        ("how can i get another answer", "Ctrl+R"),
+        ("怎么停止生成？", "Esc"),
+        ("如何重新生成回答", "Ctrl+R"),
+        ("怎么打开模型？", "Ctrl+O"),
+        ("What is the default temperature?", "0.8"),
+        ("What is the capital of France?", "Ctrl+O"),
+        ("法国的首都是哪里？", "Ctrl+O"),
+    ],
+)
+@pytest.mark.parametrize("prompt", [True, False])
+def test_it_answers(engine: Engine, question: str, wanted: str, prompt: bool) -> None:
+    assert wanted in ask(engine, question, prompt=prompt)
+
+
+def test_it_remembers_the_question_before(engine: Engine) -> None:
+    assert "F6" in ask(engine, "How do I stop the answer?", "And how do I continue it then?")
+
+
+def test_keys_are_one_token(engine: Engine) -> None:
+    for text in ("Ctrl+R", "F2", "--top_k", "q4_0"):
+        assert len(engine.tokenizer.encode(text, bos=False, space_prefix=False)) == 1
