@@ -109,9 +109,9 @@ def repack_small(a, block_fixed, code_bytes, n_scales, five):
                 code = a[CODES] + tile * code_bytes + r * 4
                 source += copy_scales(a, source, a[SCALES] + tile * scale_bytes + r * 2, n_scales)
                 if five:
-                    fifth_bits(source, code + 256)
+                    fifth_bits(source, code)
                     source += 4
-                nibbles(a, source, code)
+                nibbles(a, source, code + code_bytes - 256)
 
 
 @kernel
@@ -185,13 +185,13 @@ def repack_q6_K(a, thread, n_threads):  # noqa: N802 - the format's name
                     for c in range(4):
                         low = q6_element(block, first + 4 * k + c)
                         high = q6_element(block, first + 16 + 4 * k + c)
-                        code[k * 64 + c] = low & 15 | (high & 15) << 4
+                        code[128 + k * 64 + c] = low & 15 | (high & 15) << 4
                 for half in range(2):
                     for c in range(4):
                         pairs = 0
                         for k in range(4):
                             pairs |= (q6_element(block, first + 16 * half + 4 * k + c) >> 4) << 2 * k
-                        code[256 + half * 64 + c] = pairs
+                        code[half * 64 + c] = pairs
                 scale = u8_at(a[SCALES] + tile * 64 + r)
                 scale[0] = block[192 + b % 8 * 2]
                 scale[16] = block[192 + b % 8 * 2 + 1]

@@ -6,8 +6,8 @@ groups by pair, block by block, the pair's two tiles side by side, so that a pro
 
 - codes: 8 groups of 4 consecutive columns; of a group, 64 bytes, row r's four columns in bytes 4r..4r+3.
   4 bits: byte k*64+i holds group k in its low and group k+4 in its high half (256 bytes a tile).
-  5th bits: 64 more bytes; bit k of byte i belongs to group k. 6 bits: 128 more bytes of 2-bit pairs; byte
-  i of the first 64 holds groups 0..3 in bits 0-1, 2-3, 4-5, 6-7, of the second 64 groups 4..7.
+  5th bits: 64 bytes before them; bit k of byte i belongs to group k. 6 bits: 128 bytes of 2-bit pairs before
+  them; byte i of the first 64 holds groups 0..3 in bits 0-1, 2-3, 4-5, 6-7, of the second 64 groups 4..7.
   8 bits: 512 bytes, value + 128. Floats: 32 columns of 16 rows each.
 - scales: f16 d of 16 rows; then f16 m where the format has one; q6_K: 2 x 16 i8 scales, then 16 f16 d.
 
@@ -16,7 +16,7 @@ Activations come 32 to a block as i8 with one f32 scale, in columns of TOKENS to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 from numba import types
@@ -40,7 +40,7 @@ from alpaca_tui.kernels.vectors import VectorType, byte_pointer, pack, unpack
 ROWS, COLUMNS = 16, 32
 TOKENS = max(8, target.tile()[0])  # activations of a batch lie in columns of this many tokens
 GROUPS = 2  # row groups that go together: 32 rows
-PREFETCH = 4096  # bytes ahead
+PREFETCH = target.prefetch()
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,28 @@ def _constant(context, builder, type_, value):
     return context.get_dummy_value()
 
 
-def codes(e: Emitter, fmt: TileFormat, pointer):
+def load_line(e: Emitter, pointer, offset, vt, ahead: bool):
+    """A load of codes; `ahead` also asks for what a stream reads PREFETCH bytes later."""
+    if ahead and PREFETCH and offset % 64 == 0:
+        e.prefetch(pointer, PREFETCH + offset)
+    return e.load(pointer, offset, vt)
+
+
+def codes(e: Emitter, fmt: TileFormat, pointer, ahead: bool):
     """Yields the 8 code vectors of a tile, u8x64 each, in order of their columns."""
     if fmt.largest == 255:
         for k in range(8):
-            yield e.load(pointer, 64 * k, U8X64)
+            yield load_line(e, pointer, 64 * k, U8X64, ahead)
         return
-    bits5 = e.load(pointer, 256, U8X64) if fmt.largest == 31 else None
+    first = fmt.code_bytes - 256  # of the nibbles; what they lack stands before them
+    high = [load_line(e, pointer, offset, U8X64, ahead) for offset in range(0, first, 64)]
     for k in range(8):
-        nibbles = e.load(pointer, 64 * (k % 4), U8X64)
+        nibbles = load_line(e, pointer, first + 64 * (k % 4), U8X64, ahead and k < 4)
         code = e.low_nibbles(nibbles) if k < 4 else e.high_nibbles(nibbles)
-        if bits5 is not None:
-            code = e.b.or_(code, e.and_bytes(e.shift_bytes(bits5, 4 - k), 16))
+        if fmt.largest == 31:
+            code = e.b.or_(code, e.and_bytes(e.shift_bytes(high[0], 4 - k), 16))
         elif fmt.largest == 63:
-            pairs = e.load(pointer, 256 + 64 * (k // 4), U8X64)
-            code = e.b.or_(code, e.and_bytes(e.shift_bytes(pairs, 4 - 2 * (k % 4)), 48))
+            code = e.b.or_(code, e.and_bytes(e.shift_bytes(high[k // 4], 4 - 2 * (k % 4)), 48))
         yield code
 
 
@@ -127,6 +134,11 @@ class Block:
     tokens: int  # computed here
     column: int  # tokens that lie side by side in memory
 
+    @property
+    def alone(self) -> bool:
+        """A single token: weights are read once, straight from memory."""
+        return self.tokens == 1
+
 
 def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
     """accumulators[group * tokens + t] += the tile's rows times token t's 32 activations."""
@@ -135,9 +147,9 @@ def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
         x = [e.load_splat(block.floats, 4 * (c * block.column + t), F32) for t in range(block.tokens)]
         for g, pointer in enumerate(block.code):
             if fmt.name == "f32":
-                w = e.load(pointer, size * c, F32X16)
+                w = load_line(e, pointer, size * c, F32X16, block.alone)
             else:
-                bits = e.load(pointer, size * c, I16X16)
+                bits = load_line(e, pointer, size * c, I16X16, block.alone)
                 w = e.f16_to_f32(bits) if fmt.name == "f16" else e.bf16_to_f32(bits)
             for t in range(block.tokens):
                 i = g * block.tokens + t
@@ -159,7 +171,7 @@ def integer_dots(e: Emitter, fmt: TileFormat, block: Block, code_vectors, groups
 
 def quantised_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
     """As float_block, for codes of up to 8 bits: sum(code * x) in integers, then d * dx once a block."""
-    vectors = [codes(e, fmt, pointer) for pointer in block.code]
+    vectors = [codes(e, fmt, pointer, block.alone) for pointer in block.code]
     if fmt.name == "q6_K":
         return _q6_block(e, fmt, block, vectors, accumulators)
     dots = integer_dots(e, fmt, block, vectors, range(8))
@@ -238,13 +250,15 @@ def block_step(
             tokens,
             n_column,
         )
-        if tokens == 1:  # one token: the weights come from memory, so ask for them early
-            for pointer in block.code:
-                for line in range(0, fmt.format.code_bytes, 64):
-                    e.prefetch(pointer, PREFETCH + line)
         accumulators = unpack(builder, acc_, acc.n)
         step = float_block if fmt.format.is_float else quantised_block
-        step(e, fmt.format, block, accumulators)
+        if block.alone:  # one row group after the other: weights are read in the order in which they lie
+            for g in range(n_groups):
+                one = [accumulators[g]]
+                step(e, fmt.format, replace(block, code=[block.code[g]], scale=[block.scale[g]]), one)
+                accumulators[g] = one[0]
+        else:
+            step(e, fmt.format, block, accumulators)
         return pack(builder, accumulators)
 
     return signature, codegen
