@@ -70,7 +70,7 @@ def padding(size: int) -> int:
 
 
 def order_of_llama_cpp(names: Iterable[str]) -> list[str]:
-    """Names in the order in which llama.cpp's quantiser writes them: by block, the rest first, then by name."""
+    """Names as llama.cpp's quantiser orders them: what is in no block first, then by block; then by name."""
 
     def key(name: str) -> tuple[int, bytes]:
         match = re.match(r"blk\.(\d+)\.", name)

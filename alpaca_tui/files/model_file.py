@@ -32,6 +32,7 @@ class _Maps:
 
     def __init__(self) -> None:
         self.maps: list[mmap.mmap] = []
+        self.paths: list[Path] = []
 
     def open(self, path: Path) -> tuple[mmap.mmap, int]:
         size = check_path(path)
@@ -41,6 +42,7 @@ class _Maps:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{path} cannot be opened: {reason}.") from None
+        self.paths.append(path)
         return self.maps[-1], size
 
     def view(self, index: int, offset: int, shape: tuple[int, int]) -> U8:
@@ -79,6 +81,7 @@ class ModelFile:
         self.hparams = hparams
         self.vocab = vocab
         self.head_2023 = contents.head
+        self.paths = list(maps.paths)  # one file, or the parts of a model of 2023
         self._places, self._maps = contents.places, maps
 
     def __enter__(self) -> ModelFile:
