@@ -101,6 +101,15 @@ def test_minus_one_is_a_value_and_nothing_given_is_nothing_explicit() -> None:
     assert flags.settings_from(parse())[1] == frozenset()
 
 
+def test_no_lookup_reaches_the_load() -> None:
+    for argv, wanted in (([], True), (["--no-lookup"], False), (["--no_lookup"], False)):
+        args = parse(*argv)
+        settings, explicit = flags.settings_from(args)
+        assert settings.load_options().lookup is wanted
+        assert flags.load_options(args, settings).lookup is wanted
+        assert explicit == frozenset()
+
+
 def test_eps_and_tokenizer(tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer.model"
     tokenizer.write_bytes(b"x")

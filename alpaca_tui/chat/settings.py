@@ -74,7 +74,12 @@ BY_KEY = {setting.key: setting for setting in SETTINGS}
 
 
 class Settings:
-    """The values in force. `Settings(temp=0.2)`, `settings["temp"]`, `settings.set("temp", "0.2")`."""
+    """The values in force. `Settings(temp=0.2)`, `settings["temp"]`, `settings.set("temp", "0.2")`.
+
+    `lookup` is as in `LoadOptions`; it changes no reply, and so is no setting to look at.
+    """
+
+    lookup = True
 
     def __init__(self, **values: int | float | str) -> None:
         self._values: dict[str, int | float] = {s.key: s.default for s in SETTINGS}
@@ -111,4 +116,5 @@ class Settings:
             n_ctx=int(v["n_ctx"]) or None,
             n_threads=int(v["n_threads"]) or None,
             n_batch=int(v["n_batch"]),
+            lookup=self.lookup,
         )

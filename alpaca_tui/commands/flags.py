@@ -104,6 +104,14 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
             default=argparse.SUPPRESS,
             help=f"{HELP[setting.key]} (default: {setting.default:g})",
         )
+    both_spellings(
+        group,
+        ("--no-lookup",),
+        dest="lookup",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="never evaluate several tokens at once where a reply repeats what was said; it stays the same",
+    )
 
 
 def add_prompt_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -126,7 +134,9 @@ def add_prompt_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
 def settings_from(args: argparse.Namespace) -> tuple[Settings, frozenset[str]]:
     """The settings, and the keys of those that were given as flags."""
     given = {s.key: getattr(args, s.key) for s in SETTINGS if hasattr(args, s.key)}
-    return Settings(**given), frozenset(given)
+    settings = Settings(**given)
+    settings.lookup = getattr(args, "lookup", True)
+    return settings, frozenset(given)
 
 
 def load_options(args: argparse.Namespace, settings: Settings) -> LoadOptions:

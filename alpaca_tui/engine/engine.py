@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
+from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.protocol import FinishReason, ModelInfo, SamplingParams, Stats
 from alpaca_tui.engine.sampling import Sampler, checked
 from alpaca_tui.errors import UserError
@@ -51,6 +52,7 @@ class Engine:
         self._n_batch = executor.n_batch
         self._file = file
         self._context = Context(executor)
+        self._account = Account()
         self._reply: Reply | None = None
         self._stop = threading.Event()
 
@@ -157,6 +159,7 @@ class Engine:
         n_batch: int | None = None,
         on_progress: OnProgress | None = None,
         refit: Refit | None = None,
+        lookup: bool = True,
     ) -> Iterator[Token]:
         """The tokens that follow `ids`, as they are made, each with the text that it adds.
 
@@ -166,7 +169,8 @@ class Engine:
         is decided), with `stop()`, or when the context is full. `on_progress(done, total)` counts prompt
         tokens while these are evaluated. `refit(tokens so far)` may give a shorter context, ending with
         these, to go on with when the context is full. An `n_batch` above that of the load takes more memory
-        from then on; where that is not free, the prompt goes in smaller batches.
+        from then on; where that is not free, the prompt goes in smaller batches. `lookup`: where the reply
+        repeats what stands in the context, several tokens are evaluated at once; the tokens are the same.
 
         The iterator may be dropped half way. It ends, with a RuntimeError, when another call takes its place.
         Raises UserError where `ids` are empty, too many, or no tokens of this model.
@@ -187,6 +191,7 @@ class Engine:
             stopped=self._stop.is_set,
             on_progress=on_progress,
             refit=refit,
+            account=self._account if lookup else None,
         )
         self._reply = reply
         return self._run(reply)

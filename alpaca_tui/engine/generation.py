@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alpaca_tui.engine.lookup import Account, Lookahead
 from alpaca_tui.engine.protocol import FinishReason, Stats
 from alpaca_tui.engine.sampling import Sampler
 from alpaca_tui.engine.stopped import Stopped
@@ -35,8 +36,6 @@ class Executor(Protocol):
 
     @property
     def progress(self) -> float: ...
-    @property
-    def memory(self) -> int: ...
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Logits: ...
     def request_stop(self) -> None: ...
     def clear_stop(self) -> None: ...
@@ -87,10 +86,11 @@ class Context:
         del self.tokens[n:]
         return n
 
-    def eval(self, tokens: Sequence[int], n_logits: int) -> Logits:
+    def eval(self, tokens: Sequence[int], n_logits: int, keep: int | None = None) -> Logits:
         """Evaluates at most `n_batch` tokens behind those in the cache: float32 [n_logits, n_vocab].
 
-        Raises Stopped, and then none of `tokens` counts as in the cache.
+        Only the first `keep` of them count as in the cache from then on (None: all); `append` counts one
+        more, until the next call. Raises Stopped, and then none of `tokens` counts.
         """
         n_threads, self.n_threads = self.n_threads, None
         if n_threads is not None:
@@ -100,8 +100,12 @@ class Context:
             logits = self.model.eval(tokens, len(self.tokens), n_logits)
         finally:
             self._n_evaluating = 0
-        self.tokens.extend(tokens)
+        self.tokens.extend(tokens[:keep])
         return logits
+
+    def append(self, token: int) -> None:
+        """Counts the next of the tokens that `eval` was given and that it did not keep."""
+        self.tokens.append(token)
 
 
 class TextGate:
@@ -160,7 +164,7 @@ class Reply:
     `prompt` is evaluated as far as the context does not hold it yet, then tokens are sampled and evaluated
     until the model ends, `max_tokens` (< 0: no limit) or a stop text is reached, `stopped()` says so, or
     the context is full. `refit(tokens so far)` may then give a shorter context, ending with these, to go on
-    with.
+    with. With an `account`, tokens are drafted where that pays: see `engine.lookup`.
 
     `stats` is up to date at every moment; `reason` is set at the end; `tokens` are the ids without those of a
     stop text and of a character begun only, fit to be sent back as a part of the next prompt.
@@ -179,6 +183,7 @@ class Reply:
         stopped: Callable[[], bool] = lambda: False,
         on_progress: OnProgress | None = None,
         refit: Refit | None = None,
+        account: Account | None = None,
     ) -> None:
         self.sampler = sampler
         self.reason: FinishReason | None = None
@@ -193,6 +198,7 @@ class Reply:
         self._on_progress = on_progress
         self._refit = refit
         self._sampled: list[int] = []
+        self._lookahead = Lookahead(account)
 
     @property
     def tokens(self) -> list[int]:
@@ -240,10 +246,24 @@ class Reply:
         """Evaluates the sampled token: float32 [n_vocab]. In a full context, what `refit` gives instead."""
         if self._context.full:
             return self._make_room()
+        known = self._lookahead.take(token)
+        if known is not None:
+            self._context.append(token)
+            self._count(accepted_tokens=1)
+            return known
+        draft = self._lookahead.draft(self._room() - 1)
         start = time.perf_counter()
-        logits = self._context.eval([token], 1)
-        self._count(generate_seconds=time.perf_counter() - start)
-        return logits[-1]
+        logits = self._context.eval([token, *draft], 1 + len(draft), keep=1)
+        seconds = time.perf_counter() - start
+        self._lookahead.evaluated(draft, logits[1:], seconds)
+        self._count(generate_seconds=seconds, drafted_tokens=len(draft))
+        return logits[0]
+
+    def _room(self) -> int:
+        """How many tokens can be evaluated at once, and are wanted: the last one need not be."""
+        model = self._context.model
+        room = min(model.n_ctx - len(self._context.tokens), model.n_batch)
+        return room if self._max_tokens < 0 else min(room, self._max_tokens - len(self._sampled))
 
     def _make_room(self) -> Logits:
         prompt = self._refit(self._sampled) if self._refit else None
@@ -255,6 +275,7 @@ class Reply:
     def _prefill(self, prompt: Sequence[int]) -> Logits:
         """Evaluates what the context does not hold of `prompt`; the logits of its last token, [n_vocab]."""
         begin = self._context.rewind(prompt)
+        self._lookahead.begin(prompt)
         self._count(prompt_tokens=len(prompt), reused_tokens=begin)
         logits = NOTHING
         self._report(0, len(prompt) - begin)

@@ -51,6 +51,7 @@ class LoadOptions:
     n_batch: int = 512
     norm_eps: float | None = None
     tokenizer: Path | None = None
+    lookup: bool = True  # evaluate several tokens at once where a reply repeats what stands in the context
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class Stats:
     n_past: int = 0  # context used
     n_ctx: int = 0
     seed: int = 0
+    drafted_tokens: int = 0  # evaluated in the hope that they come next
+    accepted_tokens: int = 0  # of them, those that did
 
     @property
     def prompt_speed(self) -> float:

@@ -85,6 +85,7 @@ class EngineWorker:
         self._jobs: list[_Load | _Generate] = []  # the one in progress and those waiting
         self._state = EngineState.EMPTY
         self._n_threads: int | None = None  # wanted since the last load began
+        self._lookup = True  # as in the options of the load
         self._cut = 0  # the first turn that the interface believes to be in context
         self._prefilled = (0, 0)  # tokens of the prompt that are evaluated, of how many
         self._shown = 0  # of them, as told by `poll`
@@ -255,7 +256,7 @@ class EngineWorker:
         except Exception as error:
             self._leave(job, EngineState.FAILED, LoadFailed(_sentence(error)))
         else:
-            self._cut = 0
+            self._cut, self._lookup = 0, options.lookup
             with self._lock:
                 self._engine, n_threads = engine, self._n_threads
             if n_threads is not None:
@@ -323,6 +324,7 @@ class EngineWorker:
             n_batch=request.n_batch,
             on_progress=on_progress,
             refit=refit,
+            lookup=self._lookup,
         )
         # New parameters, and a stop, may have come just before the engine could hear of them.
         engine.set_sampling(job.sampling)

@@ -94,18 +94,25 @@ class ScriptedModel:
             raise Stopped
         self.cache.extend(tokens)
         logits = np.zeros((n_logits, self.n_vocab), np.float32)
-        if n_logits:
-            logits[-1, self._next()] = 20.0
+        for row in range(n_logits):
+            logits[row] = self.after(self.cache[: len(self.cache) - n_logits + 1 + row])
         return logits
 
-    def _next(self) -> int:
-        if self.next_token:
-            return self.next_token(self.cache)
-        said = next(n for n in range(len(self.script), -1, -1) if self._ends_with(self.script[:n]))
-        return self.script[said] if said < len(self.script) else EOS
+    def after(self, context: list[int]) -> np.ndarray:
+        """Logits of what comes after `context`."""
+        logits = np.zeros(self.n_vocab, np.float32)
+        logits[self._next(context)] = 20.0
+        return logits
 
-    def _ends_with(self, tokens: list[int]) -> bool:
-        return self.cache[len(self.cache) - len(tokens) :] == tokens
+    def _next(self, context: list[int]) -> int:
+        if self.next_token:
+            return self.next_token(context)
+
+        def ends_with(tokens: list[int]) -> bool:
+            return context[len(context) - len(tokens) :] == tokens
+
+        said = next(n for n in range(len(self.script), -1, -1) if ends_with(self.script[:n]))
+        return self.script[said] if said < len(self.script) else EOS
 
     def request_stop(self) -> None:
         self.stopping = True

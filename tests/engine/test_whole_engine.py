@@ -12,6 +12,7 @@ import pytest
 
 from alpaca_tui import system
 from alpaca_tui.engine import Engine, Sampling
+from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.protocol import (
     Event,
     Finished,
@@ -94,6 +95,25 @@ def test_batches_threads_and_reuse_change_no_token(engine: Engine, sampling: Sam
         assert ids_of(engine, PROMPT, sampling, max_tokens=40, n_batch=n_batch) == expected
         assert ids_of(engine, PROMPT, sampling, max_tokens=40) == expected
         assert engine.stats.reused_tokens == len(PROMPT) - 1
+
+
+@pytest.mark.parametrize(
+    "sampling", [GREEDY, Sampling(seed=6, temp=0.05, repeat_penalty=1.0), Sampling(seed=4, temp=0.1, top_k=0)]
+)
+def test_drafts_change_no_token(engine: Engine, monkeypatch: pytest.MonkeyPatch, sampling: Sampling) -> None:
+    """Batches of every size, accepted in whole, in part and not at all, give what single tokens give."""
+    prompt = [1, *([*range(40, 50)] * 3)]
+    accepted = 0
+    for n_threads in (1, 3):
+        engine.set_threads(n_threads)
+        engine.logits([5])
+        expected = ids_of(engine, prompt, sampling, max_tokens=90, lookup=False)
+        for length in (1, 3, 7, 15, 31):
+            monkeypatch.setattr(Account, "length", length)
+            engine.logits([5])
+            assert ids_of(engine, prompt, sampling, max_tokens=90) == expected
+            accepted += engine.stats.accepted_tokens
+    assert accepted > 20 or sampling.repeat_penalty > 1  # nothing is said twice then
 
 
 def test_stop_in_the_middle_of_a_prompt(model_t: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from alpaca_tui.engine.engine import Engine
 from alpaca_tui.engine.generation import Token
+from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.protocol import (
     ContextCut,
     EngineState,
@@ -158,6 +159,16 @@ def test_what_comes_just_before_the_engine_could_hear_it_counts(harness) -> None
     engine.generate = after(h.worker.stop)
     h.worker.generate(request("y"))
     assert h.wait_for(Finished, 2).reason is FinishReason.STOPPED
+
+
+@pytest.mark.parametrize("lookup", [True, False])
+def test_lookup_is_an_option_of_the_load(harness, monkeypatch: pytest.MonkeyPatch, lookup: bool) -> None:
+    monkeypatch.setattr(Account, "length", 5)
+    h = harness(ScriptedModel(next_token=lambda context: 60))
+    h.worker.load(PATH, LoadOptions(lookup=lookup))
+    h.worker.generate(request("9999", max_tokens=9))  # 9 is token 60
+    assert bool(h.wait_for(Finished).stats.accepted_tokens) is lookup
+    assert h.text() == "9" * 9
 
 
 # --- segments ----------------------------------------------------------------------------------------------
