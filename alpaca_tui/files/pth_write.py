@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alpaca_tui.files.zip_write import Sink, ZipWriter
@@ -39,21 +39,28 @@ class Entry:
 
 
 class PthWriter:
-    """A state dict, written a tensor at a time: `write` for each index in `order`, then `finish`.
+    """A state dict, written a tensor at a time: for each index in `order` `begin`, `write` and `end`.
 
-    `stem` is the file's name without its last suffix; torch puts everything in a folder of that name.
+    After the last one comes `finish`. `stem` is the file's name without its last suffix; torch puts everything in a folder of that name.
     """
 
     def __init__(self, sink: Sink, stem: str, entries: Sequence[Entry]) -> None:
         self._entries = entries
         self._zip = ZipWriter(sink, stem)
         self.order = sorted(range(len(entries)), key=str)
-        description = pickle_entries(entries)
-        self._zip.add("data.pkl", len(description), [description])
+        self._zip.add("data.pkl", pickle_entries(entries))
 
-    def write(self, index: int, chunks: Iterable[bytes | memoryview]) -> None:
-        """The values of one entry."""
-        self._zip.add(f"data/{index}", self._entries[index].nbytes, chunks)
+    def begin(self, index: int) -> None:
+        """Starts the values of one entry."""
+        self._zip.begin(f"data/{index}", self._entries[index].nbytes)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """The next bytes of its values."""
+        self._zip.write(chunk)
+
+    def end(self) -> None:
+        """Ends the values. ValueError where they have another size than the entry."""
+        self._zip.end()
 
     def skip(self, index: int) -> None:
         """Counts an entry without writing it."""
@@ -61,7 +68,7 @@ class PthWriter:
 
     def finish(self) -> int:
         """Ends the file; returns its size."""
-        self._zip.add("version", len(_VERSION), [_VERSION])
+        self._zip.add("version", _VERSION)
         self._zip.finish()
         return self._zip.size
 

@@ -31,7 +31,11 @@ def save(stem: str, tensors: Tensors) -> bytes:
     entries = [Entry(name, dtype, array.shape) for name, (dtype, array) in tensors.items()]
     writer = PthWriter(out, stem, entries)
     for index in writer.order:
-        writer.write(index, [values[index].tobytes()])
+        data = values[index].tobytes()
+        writer.begin(index)
+        for at in range(0, len(data), 1000):
+            writer.write(data[at : at + 1000])
+        writer.end()
     assert writer.finish() == len(out.getvalue()) == pth_size(stem, entries)
     return out.getvalue()
 
@@ -104,7 +108,9 @@ def test_beyond_4_gib_too(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = PthWriter(Sink(), "big113", entries)
     one = np.ones(1, np.float16).tobytes()
     for index in writer.order:
-        writer.write(index, [zeros] if index == 1 else [one * entries[index].size])
+        writer.begin(index)
+        writer.write(zeros if index == 1 else one * entries[index].size)
+        writer.end()
     assert writer.finish() == pth_size("big113", entries) == 4294968786
     assert sha256(bytes(out)) == "e34a814fce2e4dcfa690e83d85d919a3abd6a466c9428730f3de366a22a2f36e"
 
@@ -117,7 +123,7 @@ def test_a_torch_file_of_today_rebuilt(kits: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             data = archive.read(member)
-            writer.add(member.filename.removeprefix("consolidated.00/"), len(data), [data[:99], data[99:]])
+            writer.add(member.filename.removeprefix("consolidated.00/"), data)
         description = archive.read("consolidated.00/data.pkl")
     writer.finish()
     assert out.getvalue() == path.read_bytes()
@@ -162,5 +168,7 @@ def test_our_reader_reads_it(
 @pytest.mark.parametrize("data", [b"12", b"12345"])
 def test_what_has_the_wrong_size(data: bytes) -> None:
     writer = PthWriter(io.BytesIO(), "x", [Entry("a", "f32", (1,))])
+    writer.begin(0)
+    writer.write(data)
     with pytest.raises(ValueError, match=f"has {len(data)} bytes instead of 4"):
-        writer.write(0, [data])
+        writer.end()
