@@ -15,8 +15,6 @@ _I32, _F32, _U32 = struct.Struct("<i"), struct.Struct("<f"), struct.Struct("<I")
 _NUMBERS, _RECORD = struct.Struct("<7i"), struct.Struct("<3i")
 _MAGIC_OF = {container: magic for magic, container in MAGICS.items()}
 
-FTYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q6_K": 18, "bf16": 32}
-
 
 def head_2023(
     container: str,
