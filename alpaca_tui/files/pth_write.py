@@ -41,7 +41,8 @@ class Entry:
 class PthWriter:
     """A state dict, written a tensor at a time: for each index in `order` `begin`, `write` and `end`.
 
-    After the last one comes `finish`. `stem` is the file's name without its last suffix; torch puts everything in a folder of that name.
+    After the last one comes `finish`. `stem` is the file's name without its last suffix, which is what torch
+    calls the folder in the archive.
     """
 
     def __init__(self, sink: Sink, stem: str, entries: Sequence[Entry]) -> None:
