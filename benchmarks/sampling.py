@@ -13,10 +13,6 @@ import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
-
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
