@@ -20,9 +20,16 @@ from alpaca_tui.system import set_utf8_console
 # verb -> (what stands after it in the usage line, what it does)
 VERBS = {
     "main": ("[-m MODEL] [flags]", "the same chat in the plain terminal, for pipes and scripts"),
+    "convert": (
+        "MODEL [1] [flags]",
+        "a model file from a checkpoint (.pth, .bin, .safetensors) or an old one",
+    ),
+    "quantize": ("IN [OUT] TYPE [THREADS]", "a model file with smaller weights, as llama.cpp quantises"),
     "perplexity": ("-m MODEL -f TEXT [-c N]", "how well a model predicts a text; how far it is from another"),
     "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
 }
+# The tools of 2023 by their own names, as the tutorials type them.
+ALIASES = {"convert.py": "convert", "convert-pth-to-ggml.py": "convert"}
 OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 DESCRIPTION = """\
@@ -78,7 +85,7 @@ def split_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(argv)
     if not rest or rest[0].startswith("-"):
         return "chat", rest
-    word = rest[0]
+    word = ALIASES.get(rest[0], rest[0])
     if word in VERBS:
         return word, rest[1:]
     if Path(word).exists() or Path(word).name != word or Path(word).suffix:

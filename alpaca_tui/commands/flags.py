@@ -86,7 +86,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         ("-eps", "--rms-norm-eps"),
         dest="norm_eps",
         metavar="X",
-        type=_norm_eps,
+        type=norm_eps,
         help="epsilon of its norms, where the file does not say (default: 1e-6)",
     )
 
@@ -167,7 +167,7 @@ def readable_file(path: Path, what: str) -> Path:
         raise UserError(f"Cannot open the {what} {str(path)!r}: {reason}.") from None
 
 
-def _norm_eps(text: str) -> float:
+def norm_eps(text: str) -> float:
     try:
         value = float(text)
     except ValueError:

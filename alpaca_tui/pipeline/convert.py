@@ -22,10 +22,10 @@ from alpaca_tui.pipeline.containers import (
 )
 from alpaca_tui.pipeline.find import open_source
 from alpaca_tui.pipeline.jobs import EMBEDDING, OUTPUT, Job, QuantizeOptions, plain_jobs, quantize_jobs
-from alpaca_tui.pipeline.layout import Layout, layout_2023, layout_gguf, vocab_head
+from alpaca_tui.pipeline.layout import vocab_head
 from alpaca_tui.pipeline.sources import ModelSource, Source
 from alpaca_tui.pipeline.words import find_words
-from alpaca_tui.pipeline.write_model import Nobody, Watcher, Written, write_model
+from alpaca_tui.pipeline.write_model import Nobody, Target, Watcher, Written, write_model
 
 NOBODY = Nobody()
 STATE_DICT, CONVERT_PY = "state-dict", "convert-py"
@@ -70,12 +70,8 @@ def convert(
         shown = kind or main_kind(jobs)
         output = output or default_output(source.paths[0].parent, shown, container)
         check_output(output, source.paths)
-        layout: Layout
-        if container.family == "gguf":
-            layout = layout_gguf(source, _ftype(source, kind, shown), jobs, options.name or source.name)
-        else:
-            layout = layout_2023(source, container, _ftype(source, kind, shown), jobs)
-        return write_model(source, layout, jobs, output, n_threads, watcher)
+        out = Target(output, container, _ftype(source, kind, shown), options.name or source.name)
+        return write_model(source, jobs, out, n_threads, watcher)
 
 
 def _set_numbers(source: Source, options: ConvertOptions) -> None:

@@ -41,6 +41,13 @@ def size_of(layout: Layout, jobs: Sequence[Job]) -> int:
     return at
 
 
+def layout_for(source: Source, jobs: Sequence[Job], container: Container, ftype: int, name: str) -> Layout:
+    """The layout of a model in a container. UserError for a model that it cannot hold."""
+    if container.family == "gguf":
+        return layout_gguf(source, ftype, jobs, name)
+    return layout_2023(source, container, ftype, jobs)
+
+
 # --- 2023 --------------------------------------------------------------------------------------------------
 
 

@@ -9,9 +9,8 @@ from alpaca_tui.files.output import check_output
 from alpaca_tui.pipeline.containers import FTYPES, Container, container_of, default_output
 from alpaca_tui.pipeline.find import open_source
 from alpaca_tui.pipeline.jobs import QuantizeOptions, quantize_jobs
-from alpaca_tui.pipeline.layout import Layout, layout_2023, layout_gguf
 from alpaca_tui.pipeline.sources import ModelSource
-from alpaca_tui.pipeline.write_model import Nobody, Watcher, Written, write_model
+from alpaca_tui.pipeline.write_model import Nobody, Target, Watcher, Written, write_model
 
 NOBODY = Nobody()
 
@@ -44,9 +43,5 @@ def quantize(
         jobs = quantize_jobs(list(source.tensors.values()), kind, target, options)
         output = output or default_output(source_path.parent, kind, target)
         check_output(output, source.paths)
-        layout: Layout
-        if target.family == "gguf":
-            layout = layout_gguf(source, FTYPES[kind], jobs, source.name)
-        else:
-            layout = layout_2023(source, target, FTYPES[kind], jobs)
-        return write_model(source, layout, jobs, output, n_threads, watcher)
+        out = Target(output, target, FTYPES[kind], source.name)
+        return write_model(source, jobs, out, n_threads, watcher)

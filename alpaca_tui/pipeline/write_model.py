@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 from alpaca_tui.files.output import new_file
+from alpaca_tui.pipeline.containers import Container
 from alpaca_tui.pipeline.convert_rows import Counts, RowConverter
 from alpaca_tui.pipeline.jobs import Job
-from alpaca_tui.pipeline.layout import Layout, size_of
+from alpaca_tui.pipeline.layout import layout_for, size_of
 from alpaca_tui.pipeline.sources import Source
 
 
 class Watcher(Protocol):
     """Who is told what happens: `begin` once, then for each tensor `tensor_begins` and `tensor_done`."""
 
-    def begin(self, source: Source, jobs: Sequence[Job], path: Path) -> None: ...
+    def begin(self, source: Source, jobs: Sequence[Job], container: Container) -> None: ...
 
     def tensor_begins(self, index: int, job: Job) -> None: ...
 
@@ -30,13 +31,23 @@ class Watcher(Protocol):
 class Nobody:
     """A watcher that does not listen."""
 
-    def begin(self, source: Source, jobs: Sequence[Job], path: Path) -> None: ...
+    def begin(self, source: Source, jobs: Sequence[Job], container: Container) -> None: ...
 
     def tensor_begins(self, index: int, job: Job) -> None: ...
 
     def tensor_done(self, index: int, job: Job, counts: Counts) -> None: ...
 
     def progress(self, done: int, total: int, what: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written: `ftype` is the number that the head gets, `name` the model's in a GGUF file."""
+
+    path: Path
+    container: Container
+    ftype: int
+    name: str
 
 
 @dataclass
@@ -51,15 +62,16 @@ class Written:
 
 
 def write_model(
-    source: Source, layout: Layout, jobs: Sequence[Job], path: Path, n_threads: int, watcher: Watcher
+    source: Source, jobs: Sequence[Job], target: Target, n_threads: int, watcher: Watcher
 ) -> Written:
-    """Write `jobs` of `source` into the file `path`. Raises UserError where it cannot be written."""
+    """Write `jobs` of `source` into a file. Raises UserError where it cannot be written."""
+    path, layout = target.path, layout_for(source, jobs, target.container, target.ftype, target.name)
     size = size_of(layout, jobs)
     total = sum(job.tensor.nbytes for job in jobs)
     written = Written(path, size, total, sum(job.nbytes for job in jobs))
     done = 0
     with new_file(path, size, source.paths) as file, RowConverter(n_threads) as converter:
-        watcher.begin(source, jobs, path)
+        watcher.begin(source, jobs, target.container)
         file.write(layout.head)
         for i, job in enumerate(jobs):
             watcher.tensor_begins(i, job)
