@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ class Terminal:
         self.raw = b""
         self.child = pexpect.spawn(
             sys.executable,
-            ["-m", "alpaca_tui", *arguments],
+            ["-X", "faulthandler", "-m", "alpaca_tui", *arguments],
             cwd=str(home),
             env=environment(home, **env),
             dimensions=size,
@@ -97,10 +98,16 @@ class Terminal:
         self.child.send(keys.encode("utf-8"))
 
     def exit_code(self, seconds: float = 20) -> int:
-        """Waits for the end of the program."""
+        """Waits for the end of the program; where it does not come, shows what each of its threads does."""
         end = time.monotonic() + seconds
         while self.read():
-            assert time.monotonic() < end, f"The program did not end within {seconds} s:\n{self.text}"
+            if time.monotonic() > end:
+                before = len(self.raw)
+                self.child.kill(signal.SIGABRT)
+                while self.read(1):
+                    pass
+                stacks = self.raw[before:].decode("utf-8", "replace")
+                raise AssertionError(f"The program did not end within {seconds} s:\n{self.text}\n{stacks}")
         self.child.wait()
         assert self.child.signalstatus is None, f"ended by signal {self.child.signalstatus}"
         return int(self.child.exitstatus)
