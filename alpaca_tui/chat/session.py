@@ -363,4 +363,9 @@ class ChatSession:
         self._engine.generate(build_request(self.conversation, self.settings, self.instruction, self._format))
 
     def _tell(self, change: changes.Change) -> None:
-        self._changes.append(change)
+        last = self._changes[-1] if self._changes else None
+        match last, change:
+            case changes.ReplyText(message, text), changes.ReplyText(again, more) if message is again:
+                self._changes[-1] = changes.ReplyText(message, text + more)  # drawn once
+            case _:
+                self._changes.append(change)

@@ -73,7 +73,13 @@ class Actions(BaseApp, inherit_bindings=False):
             key = otherwise
         self.notice.flash(self.strings(key))
 
-    def action_version(self, message_id: int, step: int) -> None:
+    def action_version_back(self, message_id: int) -> None:
+        self.show_version(message_id, -1)
+
+    def action_version_on(self, message_id: int) -> None:
+        self.show_version(message_id, 1)
+
+    def show_version(self, message_id: int, step: int) -> None:
         """Another version of a message."""
         if self.session.busy:
             self._cannot("busy_now")
@@ -84,7 +90,7 @@ class Actions(BaseApp, inherit_bindings=False):
     def action_version_of_last(self, step: int) -> None:
         reply = self.session.conversation.last_reply
         if reply is not None:
-            self.action_version(reply.id, step)
+            self.show_version(reply.id, step)
 
     def action_example(self, index: int) -> None:
         text = self.welcome_page.example(index)

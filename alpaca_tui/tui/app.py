@@ -141,8 +141,16 @@ class AlpacaApp(Actions, inherit_bindings=False):
         main.set_class(height >= TALL, "tall")
         main.query_one("#too-small", Static).update(self.strings("too_small", width=width, height=height))
         self.fit_sidebar(width)
+        if not small and main.focused is None:  # a hidden widget loses the focus
+            self.call_after_refresh(main.set_focus, self.prompt)
         self.show_prompt_hint()
         self.show_status()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed goes into the prompt when nothing has the focus."""
+        if self.focused is None and not self.modal_open and event.is_printable and event.character:
+            self.main.set_focus(self.prompt)
+            self.prompt.insert(event.character)
 
     # --- news ----------------------------------------------------------------------------------------------
 

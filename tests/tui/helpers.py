@@ -42,6 +42,7 @@ class Chat:
 
     async def settle(self) -> None:
         self.app.pump()
+        self.app.show_status()
         await self.pilot.pause()
         await self.pilot.pause()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ CODE_INDENT = Content("  ")
 CODE_FILL = "$ink on $code-ground"
 HEADING_STYLES = {"h1": "bold $act", "h2": "bold $act"}
 RULE_WIDTH = 24
+MAX_NESTING = 40  # levels; deeper text is shown as it was written
+_WORDS = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ def parser() -> MarkdownIt:
     """CommonMark with tables and strike-through; HTML is text."""
     from alpaca_tui.tui.markdown.cjk import allow_cjk_emphasis
 
-    md = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    md = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable(
+        ["table", "strikethrough"]
+    )
     allow_cjk_emphasis(md)
     return md
 
@@ -47,13 +52,18 @@ def parser() -> MarkdownIt:
 def parse(source: str) -> list[Block]:
     """The top-level blocks of `source`, each with its lines, without the blank ones between blocks."""
     tokens = parser().parse(source)
+    source_lines = source.split("\n")
     blocks: list[Block] = []
     index = 0
     while index < len(tokens):
         end = _closing(tokens, index)
         part = tokens[index : end + 1]
         start, stop = part[0].map or (0, 0)
-        blocks.append(Block(part[0].type, _Builder(part).lines(), start, stop, part))
+        lines = _Builder(part).lines()
+        if not any(_WORDS.search(line.plain) for line in lines):  # nested too deep: nothing may be lost
+            written = source_lines[start:stop]
+            lines = [Line(Content(line)) for line in written if _WORDS.search(line)] or lines
+        blocks.append(Block(part[0].type, lines, start, stop, part))
         index = end + 1
     return blocks
 

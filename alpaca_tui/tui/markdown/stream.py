@@ -195,14 +195,16 @@ class Document:
 
 def closed(tail: str) -> str:
     """`tail` with the emphasis and the code that its last line has opened closed, for the time being."""
-    line = tail[tail.rfind("\n") + 1 :]
+    begin = tail.rfind("\n") + 1
+    line = tail[begin:]
     if line.lstrip().startswith(("```", "~~~")):
         return tail
     if line.count("`") % 2:
         return tail.rstrip("`") if line.endswith("`") else tail + "`"
     if line.strip("* "):
         tail = tail.rstrip("* ")
-    return tail + "**" * (_CODE.sub("", line.rstrip("*")).count("**") % 2)
+        line = tail[begin:]
+    return tail + "**" * (_CODE.sub("", line).count("**") % 2)
 
 
 def _line_starts(text: str) -> list[int]:

@@ -1,7 +1,6 @@
 """English."""
 
 TEXTS = {
-    "app_title": "alpaca-tui",
     "new_chat": "New chat",
     "you": "You",
     "assistant": "Reply",
@@ -60,7 +59,6 @@ TEXTS = {
     "key_help": "help",
     "key_quit": "quit",
     "key_new": "new chat",
-    "key_send": "send",
     # one line above the prompt
     "quit_again": "Press Ctrl+C again to quit.",
     "quit_busy": "The engine has not stopped yet. Press Ctrl+C again to quit anyway.",
@@ -74,13 +72,9 @@ TEXTS = {
     "draft_cleared": "Cleared. Up brings it back.",
     "taken_back": "Taken back into the prompt.",
     "stop_load": "Loading was cancelled.",
-    "load_failed": "{reason}",
     "load_failed_hint": "Ctrl+O opens another model; what you typed is still there.",
     "reload_hint": "Press F7 to load {name} again.",
-    "reload_needed": "The context size changes when the model is loaded again: F7",
     "setting_changed": "{name}: {value}",
-    "pasted_large": "Pasted {count} characters.",
-    "crashed": "Something went wrong inside the program: {reason}",
     # too small
     "too_small": "The window is too small: {width}x{height}, at least 40x10 are needed.",
     # the empty state

@@ -1,7 +1,6 @@
 """简体中文。"""
 
 TEXTS = {
-    "app_title": "alpaca-tui",
     "new_chat": "新对话",
     "you": "你",
     "assistant": "回答",
@@ -60,7 +59,6 @@ TEXTS = {
     "key_help": "帮助",
     "key_quit": "退出",
     "key_new": "新对话",
-    "key_send": "发送",
     # 输入框上方的一行
     "quit_again": "再按一次 Ctrl+C 退出。",
     "quit_busy": "引擎还没有停下来。再按一次 Ctrl+C 直接退出。",
@@ -74,13 +72,9 @@ TEXTS = {
     "draft_cleared": "已清空，按 ↑ 找回。",
     "taken_back": "已收回到输入框。",
     "stop_load": "已取消加载。",
-    "load_failed": "{reason}",
     "load_failed_hint": "按 Ctrl+O 打开别的模型，已输入的内容仍在。",
     "reload_hint": "按 F7 重新加载 {name}。",
-    "reload_needed": "上下文大小在重新加载模型后生效：F7",
     "setting_changed": "{name}：{value}",
-    "pasted_large": "已粘贴 {count} 个字符。",
-    "crashed": "程序内部出错：{reason}",
     # 窗口太小
     "too_small": "窗口太小：{width}x{height}，至少需要 40x10。",
     # 空白页

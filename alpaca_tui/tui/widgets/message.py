@@ -220,8 +220,8 @@ class MessageView(Widget):
             parts.append(Content.styled(say("seconds", seconds=f"{stats.first_token_seconds:.1f}"), "$quiet"))
         number, count = self.version
         if count > 1:
-            before = f"[$act @click=app.version({self.message.id},-1)]{glyphs.BEFORE}[/]"
-            after = f"[$act @click=app.version({self.message.id},1)]{glyphs.AFTER}[/]"
+            before = f"[$act @click=app.version_back({self.message.id})]{glyphs.BEFORE}[/]"
+            after = f"[$act @click=app.version_on({self.message.id})]{glyphs.AFTER}[/]"
             markup = f"[$quiet]{number}/{count}[/] {before} {after}"
             parts.append(Content.from_markup(markup))
         return Content.styled(" · ", "$quiet").join(parts)

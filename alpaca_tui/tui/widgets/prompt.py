@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from textual import events
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
@@ -142,6 +142,17 @@ class Prompt(TextArea):
             self._recall(self.history_of_prompts.forward())
         else:
             self.action_cursor_down()
+
+    @on(TextArea.Changed)
+    @on(events.Resize)
+    @on(events.Focus)
+    def _moved(self) -> None:
+        """The terminal's cursor, where an input method opens, goes to its place in the new layout."""
+        self.call_after_refresh(self._park_cursor)
+
+    def _park_cursor(self) -> None:
+        if self.has_focus and self.display:
+            self.app.cursor_position = self.cursor_screen_offset
 
     def _recall(self, text: str | None) -> None:
         if text is not None:

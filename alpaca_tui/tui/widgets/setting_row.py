@@ -40,8 +40,12 @@ def value_text(setting: Setting, value: int | float, say: Strings) -> str:
     return f"{value:.2f}" if setting.kind is float else str(value)
 
 
+def number(value: int | float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
 def range_text(setting: Setting, say: Strings) -> str:
-    parts = [say("range", low=f"{setting.low:g}", high=f"{setting.high:g}".replace("e+06", "000000"))]
+    parts = [say("range", low=number(setting.low), high=number(setting.high))]
     parts += [say("range_special", value=v, name=say(f"value_{name}")) for v, name in setting.special]
     return ", ".join(parts) if say.language == "en" else "，".join(parts)
 

@@ -108,6 +108,15 @@ class Transcript(VerticalScroll, can_focus=False):
         if view is not None:
             self.mount(MemoryLine(self._strings("memory_begins")), before=view)
 
+    def release_anchor(self) -> None:
+        """Scrolling down at the very end moves nothing, and must not end the following."""
+        super().release_anchor()
+        self.call_after_refresh(self._follow_at_end)
+
+    def _follow_at_end(self) -> None:
+        if self.is_anchored and self.scroll_target_y >= self.max_scroll_y > 0:
+            self.anchor()
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self.screen.set_class(bool(self._views) and not self.following, "scrolled-up")
@@ -126,6 +135,9 @@ class Transcript(VerticalScroll, can_focus=False):
             self.anchor()
         else:
             self.scroll_end(animate=False)
+
+
+EXAMPLES = 3
 
 
 class Welcome(VerticalScroll, can_focus=False):
@@ -153,9 +165,11 @@ class Welcome(VerticalScroll, can_focus=False):
             name: Static("", id=f"welcome-{name}", markup=False) for name in ("who", "what", "real", "try")
         }
         self._examples: list[str] = []
+        self._links = [Static("", classes="example") for _ in range(EXAMPLES)]
 
     def compose(self) -> ComposeResult:
         yield from self._parts.values()
+        yield from self._links
 
     def show(
         self, who: str, what: str = "", real: str = "", title: str = "", examples: Sequence[str] = ()
@@ -164,12 +178,11 @@ class Welcome(VerticalScroll, can_focus=False):
             self._parts[name].update(text)
             self._parts[name].display = bool(text)
         self._examples = list(examples)
-        for old in self.query(".example"):
-            old.remove()
-        for index, text in enumerate(examples):
-            link = f"[@click=app.example({index})]{glyphs.AFTER} [/]"
-            content = Content.from_markup(link) + Content(text)
-            self.mount(Static(content, classes="example"))
+        for index, link in enumerate(self._links):
+            link.display = index < len(self._examples)
+            if link.display:
+                markup = f"[@click=app.example({index})]{glyphs.AFTER} $text[/]"
+                link.update(Content.from_markup(markup, text=self._examples[index]))
 
     def example(self, index: int) -> str:
         return self._examples[index] if index < len(self._examples) else ""
