@@ -1,0 +1,86 @@
+"""The computer's own limits, measured: how fast it reads memory, and how fast it multiplies small integers.
+
+Decoding a token reads every weight once, so that memory is its limit; evaluating a prompt multiplies each
+weight with many tokens, so that multiplying is.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from alpaca_tui import system
+from alpaca_tui.engine.model import aligned
+from alpaca_tui.kernels import probe, registry, target, team
+
+BUFFER = 512 << 20  # bytes: more than any cache near the cores
+SMALLEST = 64 << 20
+AHEAD = (0, 1024, 4096)  # bytes; which of them is fastest hangs on the processor
+ROUNDS = 4
+ITEMS, BLOCKS = 64, 20_000  # of the dot products: some 0.1 s a core
+
+
+def bandwidth(n_threads: int) -> float:
+    """Bytes per second that so many threads read from memory together: the best of several rounds."""
+    free = system.available_memory()
+    size = BUFFER if free is None else max(min(BUFFER, free // 4), SMALLEST)
+    n_chunks = size // probe.CHUNK
+    source = aligned(n_chunks * probe.CHUNK)
+    source[:] = 0  # touched once, or all of it is the same page of zeros
+    result = aligned(n_threads * probe.LINES * probe.LINE)
+    seconds = min(
+        _best_seconds(
+            "stream_read",
+            n_threads,
+            {
+                probe.RESULT: result.ctypes.data,
+                probe.N_ITEMS: n_chunks,
+                probe.SOURCE: source.ctypes.data,
+                probe.AHEAD: ahead,
+            },
+        )
+        for ahead in AHEAD
+    )
+    return source.nbytes / seconds
+
+
+def dot_peak(n_threads: int) -> float | None:
+    """Products of two bytes, summed, per second; None on a path without an instruction for them."""
+    if target.path() is target.Path.PLAIN:
+        return None
+    codes = aligned(probe.CODE_BLOCKS * probe.STEPS * probe.LINE)
+    codes[:] = np.arange(len(codes)) % (probe.LARGEST + 1)
+    activations = aligned(4 * probe.TOKENS)
+    activations[:] = np.arange(len(activations))
+    result = aligned(n_threads * probe.TOKENS * probe.LINE)
+    seconds = _best_seconds(
+        "dot_peak",
+        n_threads,
+        {
+            probe.RESULT: result.ctypes.data,
+            probe.N_ITEMS: ITEMS * n_threads,
+            probe.CODES: codes.ctypes.data,
+            probe.ACTIVATIONS: activations.ctypes.data,
+            probe.N_BLOCKS: BLOCKS,
+        },
+    )
+    return ITEMS * n_threads * BLOCKS * probe.PRODUCTS / seconds
+
+
+def _best_seconds(kernel: str, n_threads: int, arguments: dict[int, int]) -> float:
+    steps = np.zeros((1, team.STEP), np.int64)
+    steps[0, team.ADDRESS] = registry.address(kernel)
+    steps[0, team.BARRIER] = 1
+    for index, value in arguments.items():
+        steps[0, team.ARGUMENTS + index] = value
+    workers = team.Team(n_threads)
+    try:
+        times = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            workers.run(steps)
+            times.append(time.perf_counter() - start)
+        return min(times)
+    finally:
+        workers.close()
