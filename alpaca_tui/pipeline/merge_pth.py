@@ -19,7 +19,6 @@ from alpaca_tui.files.tensors import Tensor, join_axis, name_2023
 from alpaca_tui.pipeline.convert_rows import Counts, RowConverter
 from alpaca_tui.pipeline.jobs import Job
 from alpaca_tui.pipeline.merged import MergedSource
-from alpaca_tui.pipeline.sources import n_ff_of
 
 N_SHARDS = {4096: 1, 5120: 2, 6656: 4, 8192: 8}  # by n_embd; others get one
 Progress = Callable[[int, int, str], None]  # bytes written, of how many, tensor
@@ -139,7 +138,7 @@ def params_json(source: MergedSource) -> dict[str, Any]:
     h = source.hparams
     params: dict[str, Any] = {
         "dim": h.n_embd,
-        "multiple_of": multiple_of(h.n_embd, h.n_ff),
+        "multiple_of": source.n_mult or h.n_ff,
         "n_heads": h.n_head,
         "n_layers": h.n_layer,
         "norm_eps": float(f"{h.norm_eps:.6g}"),
@@ -150,12 +149,6 @@ def params_json(source: MergedSource) -> dict[str, Any]:
     if h.rope_freq_base != ROPE_FREQ_BASE:
         params["rope_theta"] = h.rope_freq_base
     return params
-
-
-def multiple_of(n_embd: int, n_ff: int) -> int:
-    """256 where that leads to `n_ff`, else the largest power of two that does, else n_ff itself."""
-    powers = [256, *(1 << i for i in range(14, -1, -1))]
-    return next((m for m in powers if n_ff_of(n_embd, m) == n_ff), n_ff)
 
 
 def write_json(path: Path, values: dict[str, Any], indent: int | None = None) -> None:

@@ -22,7 +22,7 @@ from alpaca_tui.files.stored import to_f32
 from alpaca_tui.files.tensors import Tensor
 from alpaca_tui.files.vocab import Vocab
 from alpaca_tui.pipeline.lora import VOCABULARY, Lora, check_fit, open_lora
-from alpaca_tui.pipeline.sources import Source
+from alpaca_tui.pipeline.sources import Source, n_ff_of
 
 F16 = npt.NDArray[np.float16]
 
@@ -60,7 +60,7 @@ class MergedSource(Source):
         self.paths = [*base.paths, *(path for lora in self.loras for path in lora.checkpoint.paths)]
         self.name = base.name
         self.hparams = replace(base.hparams, n_vocab=n_vocab)
-        self.n_mult = base.n_mult
+        self.n_mult = multiple_of(base)
         self.vocab = vocab
         f16 = FORMATS["f16"]
         self.tensors = {}
@@ -119,6 +119,19 @@ class MergedSource(Source):
     def tokenizer_folder(self) -> Path | None:
         """The folder of the last LoRA that has a tokenizer; None where none has."""
         return next((lora.folder for lora in reversed(self.loras) if lora.vocab), None)
+
+
+def multiple_of(base: Source) -> int | None:
+    """params.json's multiple_of: a number that leads to the base's n_ff, None where none does.
+
+    A Hugging Face folder does not say it, and several may fit; Meta's are powers of two, so the largest of
+    those is taken.
+    """
+    h, known = base.hparams, base.n_mult
+    if known is None or known & (known - 1) == 0:
+        return known
+    powers = (1 << i for i in range(13, -1, -1))
+    return next((n for n in powers if n_ff_of(h.n_embd, n) == h.n_ff), known)
 
 
 def open_merged(base: Source, folders: Sequence[Path]) -> MergedSource:
