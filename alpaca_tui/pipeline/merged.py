@@ -78,7 +78,9 @@ class MergedSource(Source):
             loras = loras[replaced[-1] :]
             whole = loras[0].whole[name]
             stored = whole.numpy()[rows] if hf.is_rotated(name) else whole.rows(start, stop)
-            values = _halves(to_f32(whole.dtype, stored if len(whole.shape) == 2 else whole.numpy()[None]))
+            if len(whole.shape) == 1:
+                stored = whole.numpy()[None]
+            values = stored if whole.dtype == "f16" else _halves(to_f32(whole.dtype, stored))
         else:
             fmt, data = self.base.tensors[name].format, self.base.rows(name, start, stop)
             values = data.view("<f2") if fmt.name == "f16" else _halves(fmt.dequantize(data))
