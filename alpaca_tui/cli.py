@@ -27,6 +27,10 @@ VERBS = {
     "quantize": ("IN [OUT] TYPE [THREADS]", "a model file with smaller weights, as llama.cpp quantises"),
     "merge": ("--base_model DIR --lora_model DIR[,DIR]", "make one model of a base and its LoRAs"),
     "perplexity": ("-m MODEL -f TEXT [-c N]", "how well a model predicts a text; how far it is from another"),
+    "bench": (
+        "[-m MODEL] [-t 1,2] [-o md]",
+        "how fast a model runs here, and how near that is to the limits",
+    ),
     "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
 }
 # The tools of 2023 by their own names, as the tutorials type them.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
@@ -43,6 +44,18 @@ def available_memory() -> int | None:
     if sys.platform == "win32":
         return _quietly(_ask_windows, _windows_memory)
     return None
+
+
+def cpu_name() -> str:
+    """What its maker calls the processor; the kind of machine where nothing says that."""
+    name: str | None = None
+    if sys.platform.startswith("linux"):
+        name = _linux_cpu(Path("/"))
+    elif sys.platform == "darwin":
+        name = _output(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"])
+    elif sys.platform == "win32":
+        name = os.environ.get("PROCESSOR_IDENTIFIER")
+    return " ".join((name or platform.machine() or "unknown").split())
 
 
 def cache_dir() -> Path:
@@ -123,6 +136,14 @@ def _linux_memory(root: Path) -> int | None:
             available = int(line.split()[1]) * 1024
     limits = [x for x in (available, _cgroup_memory(root)) if x is not None]
     return min(limits) if limits else None
+
+
+def _linux_cpu(root: Path) -> str | None:
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model"):  # x86; some ARM boards
+            return value
+    return None
 
 
 def _cgroup_folders(root: Path, controller: str) -> list[tuple[int, Path]]:

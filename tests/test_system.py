@@ -45,6 +45,24 @@ def test_folders_bear_the_programs_name() -> None:
         assert "alpaca-tui" in folder.parts
 
 
+def test_the_processor_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert system.cpu_name()
+    lay_out(tmp_path, {"proc/cpuinfo": "processor\t: 0\nmodel name\t: Some  CPU @ 3 GHz\nflags\t: x\n"})
+    assert (system._linux_cpu(tmp_path) or "").strip() == "Some  CPU @ 3 GHz"
+    assert system._linux_cpu(tmp_path / "no") is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(
+        system, "_output", lambda command: "Apple M9\n" if command[-1][-6:] == "string" else None
+    )
+    assert system.cpu_name() == "Apple M9"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PROCESSOR_IDENTIFIER", "Intel64 Family 6")
+    assert system.cpu_name() == "Intel64 Family 6"
+    monkeypatch.setattr(sys, "platform", "plan9")
+    monkeypatch.setattr("platform.machine", lambda: "mips")
+    assert system.cpu_name() == "mips"
+
+
 def test_unknown_system_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)

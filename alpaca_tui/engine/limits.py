@@ -21,6 +21,11 @@ ROUNDS = 4
 ITEMS, BLOCKS = 64, 20_000  # of the dot products: some 0.1 s a core
 
 
+def instruction_set() -> str:
+    """The one that kernels are compiled for here: "avx512-vnni", "avx2", "plain"."""
+    return target.path().value
+
+
 def bandwidth(n_threads: int) -> float:
     """Bytes per second that so many threads read from memory together: the best of several rounds."""
     free = system.available_memory()

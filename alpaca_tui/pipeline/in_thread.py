@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,28 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from alpaca_tui.engine.model import Model
 
+T = TypeVar("T")
 POLL_SECONDS = 0.1  # on Windows a wait without end cannot be interrupted
+
+
+def interruptible(
+    pool: Executor, job: Callable[[], T], stop: Callable[[], None], tick: Callable[[], None] | None = None
+) -> T:
+    """What `job` gives, run in the pool. What interrupts the wait is raised once `stop` has ended the job.
+
+    `tick` is called ten times a second meanwhile.
+    """
+    running = pool.submit(job)
+    try:
+        while not running.done():
+            wait([running], POLL_SECONDS)
+            if tick is not None:
+                tick()
+    except BaseException:
+        stop()
+        wait([running])
+        raise
+    return running.result()
 
 
 class InThread:
@@ -31,15 +52,9 @@ class InThread:
         return self._model.n_batch
 
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> npt.NDArray[np.float32]:
-        job = self._pool.submit(self._model.eval, tokens, pos, n_logits)
-        try:
-            while not job.done():
-                wait([job], POLL_SECONDS)
-        except BaseException:
-            self._model.request_stop()
-            wait([job])
-            raise
-        return job.result()
+        return interruptible(
+            self._pool, lambda: self._model.eval(tokens, pos, n_logits), self._model.request_stop
+        )
 
     def close(self) -> None:
         """Ends the thread, and closes the model."""
