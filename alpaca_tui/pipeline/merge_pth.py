@@ -4,42 +4,78 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from alpaca_tui.errors import UserError
+from alpaca_tui.files.block_math import U8
+from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.hparams import ROPE_FREQ_BASE
 from alpaca_tui.files.output import check_room, new_file
 from alpaca_tui.files.pth_write import Entry, PthWriter, pth_size
 from alpaca_tui.files.tensors import Tensor, join_axis, name_2023
 from alpaca_tui.pipeline.convert_rows import Counts, RowConverter
 from alpaca_tui.pipeline.jobs import Job
-from alpaca_tui.pipeline.merged import MergedSource
+from alpaca_tui.pipeline.merged import MergedSource, state_dict_names
+from alpaca_tui.pipeline.sources import Source
 
 N_SHARDS = {4096: 1, 5120: 2, 6656: 4, 8192: 8}  # by n_embd; others get one
 Progress = Callable[[int, int, str], None]  # bytes written, of how many, tensor
 
 
 class Digest:
-    """A file that works out the SHA256 of what goes into it."""
+    """A file that works out the SHA256 of what goes into it; without a file only that."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | None = None) -> None:
         self._file, self._sha256 = file, hashlib.sha256()
 
     def write(self, data: bytes | memoryview, /) -> None:
         self._sha256.update(data)
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
 
     @property
     def sha256(self) -> str:
         return self._sha256.hexdigest()
 
 
-def spans(tensor: Tensor, n_shards: int) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class Shards:
+    """A model laid out as consolidated.00.pth and on: `spans[tensor][shard]` says which part a shard has."""
+
+    tensors: list[Tensor]
+    spans: list[list[tuple[int, int]]]
+    entries: list[list[Entry]]
+
+    @property
+    def stems(self) -> list[str]:
+        return [f"consolidated.{i:02d}" for i in range(len(self.entries))]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of each file."""
+        return [pth_size(stem, each) for stem, each in zip(self.stems, self.entries, strict=True)]
+
+
+def lay_out(source: Source) -> Shards:
+    """How the original script splits a model of this width. UserError where it cannot be split so."""
+    h = source.hparams
+    n_shards = N_SHARDS.get(h.n_embd, 1)
+    tensors = [source.tensors[name] for name in state_dict_names(h.n_layer)]
+    spans = [_spans(tensor, n_shards) for tensor in tensors]
+    entries = [
+        [_entry(tensor, span[i]) for tensor, span in zip(tensors, spans, strict=True)]
+        for i in range(n_shards)
+    ]
+    return Shards(tensors, spans, entries)
+
+
+def _spans(tensor: Tensor, n_shards: int) -> list[tuple[int, int]]:
     """Which rows (or columns, see `join_axis`) of a matrix each shard has; all of a vector.
 
     Only the head may be uneven: there the last shard has what is left over.
@@ -58,79 +94,76 @@ def spans(tensor: Tensor, n_shards: int) -> list[tuple[int, int]]:
 
 def _entry(tensor: Tensor, span: tuple[int, int]) -> Entry:
     shape, name = list(tensor.shape), name_2023(tensor.name)
-    assert name is not None  # a merged model has the names of 2023
+    assert name is not None  # a model has the names of 2023
     if len(shape) == 2:
         shape[join_axis(tensor.name)] = span[1] - span[0]
     return Entry(name, "f16", tuple(shape))
+
+
+def stream(
+    source: Source, shards: Shards, sinks: Sequence[Digest], n_threads: int, progress: Progress
+) -> dict[str, Counts]:
+    """Writes all shards side by side, each tensor computed once; returns the tensors with odd values."""
+    writers = [
+        PthWriter(sink, stem, each)
+        for sink, stem, each in zip(sinks, shards.stems, shards.entries, strict=True)
+    ]
+    odd: dict[str, Counts] = {}
+    total, done = sum(entry.nbytes for each in shards.entries for entry in each), 0
+    with RowConverter(n_threads) as converter:
+        for index in writers[0].order:
+            tensor = shards.tensors[index]
+            for writer in writers:
+                writer.begin(index)
+            counts = Counts()
+            for pieces, some in _deal(source, tensor, shards.spans[index], converter):
+                counts.add(some)
+                for writer, piece in zip(writers, pieces, strict=True):
+                    if piece.size:
+                        writer.write(np.ascontiguousarray(piece).data.cast("B"))
+            for writer in writers:
+                writer.end()
+            source.release(tensor.name)
+            if counts.n_nan or counts.n_inf or counts.n_overflow:
+                odd[tensor.name] = counts
+            done += sum(each[index].nbytes for each in shards.entries)
+            progress(done, total, tensor.name)
+    for writer in writers:
+        writer.finish()
+    return odd
+
+
+def _deal(
+    source: Source, tensor: Tensor, spans: Sequence[tuple[int, int]], converter: RowConverter
+) -> Iterator[tuple[list[U8], Counts]]:
+    """A tensor in f16, some rows at a time: the part of them that each shard has."""
+    by_columns = len(tensor.shape) == 2 and join_axis(tensor.name) == 1
+    at = 0
+    for data, counts in converter.run(source, Job(tensor, FORMATS["f16"])):
+        if by_columns:
+            yield [data[:, 2 * low : 2 * high] for low, high in spans], counts
+        elif len(tensor.shape) == 1:
+            yield [data] * len(spans), counts
+        else:
+            yield [data[max(low - at, 0) : max(high - at, 0)] for low, high in spans], counts
+        at += len(data)
 
 
 def write_pth(
     source: MergedSource, folder: Path, n_threads: int, progress: Progress
 ) -> tuple[dict[Path, str], dict[str, Counts]]:
     """Writes consolidated.*.pth and params.json: path -> SHA256 of each, and the tensors with odd values."""
-    tensors = list(source.tensors.values())
-    n_shards = N_SHARDS.get(source.hparams.n_embd, 1)
-    shards = [spans(tensor, n_shards) for tensor in tensors]
-    paths = [folder / f"consolidated.{i:02d}.pth" for i in range(n_shards)]
-    entries = [
-        [_entry(tensor, span[i]) for tensor, span in zip(tensors, shards, strict=True)]
-        for i in range(n_shards)
-    ]
-    sizes = [pth_size(path.stem, each) for path, each in zip(paths, entries, strict=True)]
-    check_room(paths[0], sum(sizes))
-    odd: dict[str, Counts] = {}
-    done = 0
+    shards = lay_out(source)
+    paths = [folder / f"{stem}.pth" for stem in shards.stems]
+    check_room(paths[0], sum(shards.sizes))
     with ExitStack() as stack:
         files = [
             Digest(stack.enter_context(new_file(path, size, source.paths)))
-            for path, size in zip(paths, sizes, strict=True)
+            for path, size in zip(paths, shards.sizes, strict=True)
         ]
-        writers = [
-            PthWriter(file, path.stem, each) for file, path, each in zip(files, paths, entries, strict=True)
-        ]
-        converter = stack.enter_context(RowConverter(n_threads))
-        for index in writers[0].order:
-            tensor = tensors[index]
-            counts = _write_tensor(source, tensor, index, shards[index], writers, converter)
-            if counts.n_nan or counts.n_inf:
-                odd[tensor.name] = counts
-            done += sum(each[index].nbytes for each in entries)
-            progress(done, sum(sizes), tensor.name)
-        for writer in writers:
-            writer.finish()
+        odd = stream(source, shards, files, n_threads, progress)
     write_json(folder / "params.json", params_json(source))
     return {path: file.sha256 for path, file in zip(paths, files, strict=True)}, odd
-
-
-def _write_tensor(
-    source: MergedSource,
-    tensor: Tensor,
-    index: int,
-    shards: Sequence[tuple[int, int]],
-    writers: Sequence[PthWriter],
-    converter: RowConverter,
-) -> Counts:
-    """One tensor, computed once and dealt out to all shards."""
-    counts, at = Counts(), 0
-    by_columns = len(tensor.shape) == 2 and join_axis(tensor.name) == 1
-    for writer in writers:
-        writer.begin(index)
-    for data, some in converter.run(source, Job(tensor, tensor.format)):
-        counts.add(some)
-        for writer, (low, high) in zip(writers, shards, strict=True):
-            if by_columns:
-                piece = data[:, 2 * low : 2 * high]
-            elif len(tensor.shape) == 1:
-                piece = data
-            else:
-                piece = data[max(low - at, 0) : max(high - at, 0)]
-            if piece.size:
-                writer.write(np.ascontiguousarray(piece).data.cast("B"))
-        at += len(data)
-    for writer in writers:
-        writer.end()
-    source.release(tensor.name)
-    return counts
 
 
 def params_json(source: MergedSource) -> dict[str, Any]:
