@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "files": {*BOTTOM, "files"},
     "kernels": {*BOTTOM, "kernels"},
     "engine": {*BOTTOM, "engine", "files", "kernels"},
-    "pipeline": {*BOTTOM, "pipeline", "engine", "files"},
+    "pipeline": {*BOTTOM, "pipeline", "engine", "files", "kernels"},
     "chat": {*BOTTOM, "chat", "engine"},
     "tui": {*BOTTOM, "tui", "chat", "engine"},
     "commands": {*BOTTOM, "commands", "tui", "chat", "engine", "pipeline", "files"},

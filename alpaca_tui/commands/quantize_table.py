@@ -91,7 +91,7 @@ class Table:
 
 def _today(job: Job) -> str:
     shape = (*job.tensor.shape[::-1], 1, 1, 1)[:4]
-    dims = ", ".join(f"{n:5}" for n in shape)
+    dims = ", ".join(f"{n:6}" for n in shape)
     text = f"{job.name:36} - [{dims}], type = {job.tensor.format.today.name:>6}, "
     if job.copies:
         return text + f"size = {job.nbytes / _MIB:8.3f} MiB"

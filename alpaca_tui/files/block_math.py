@@ -33,8 +33,12 @@ def inverse(d: F32) -> F32:
 
 
 def signed_max(x: F32) -> F32:
-    """The element of each row of [n, k] with the largest magnitude, the first one on a tie: [n, 1]."""
-    return np.take_along_axis(x, np.argmax(np.abs(x), axis=1)[:, None], axis=1)
+    """The element of each row of [n, k] with the largest magnitude, the first one on a tie: [n, 1].
+
+    Of zeros it is +0.0, whatever their signs.
+    """
+    top = np.take_along_axis(x, np.argmax(np.abs(x), axis=1)[:, None], axis=1)
+    return np.where(top == 0, np.float32(0), top)
 
 
 def to_bytes(a: npt.NDArray) -> U8:
@@ -94,7 +98,7 @@ def symmetric(x: F32, half: int) -> tuple[F32, U8]:
 
 def affine(x: F32, top: int) -> tuple[F32, F32, F32]:
     """d and minimum [n, 1], and (x - minimum) / d [n, 32], not yet rounded."""
-    low = x.min(axis=1, keepdims=True)
+    low = np.take_along_axis(x, np.argmin(x, axis=1)[:, None], axis=1)  # of several zeros the first
     d = (x.max(axis=1, keepdims=True) - low) / np.float32(top)
     return d, low, (x - low) * inverse(d)
 
@@ -116,7 +120,7 @@ def pack_q4_0_v2(x: F32) -> Fields:
 def pack_q4_0_v1(x: F32) -> Fields:
     """The rule until late April 2023: the scale comes from the magnitude alone, q = -8 is never used."""
     d = np.abs(x).max(axis=1, keepdims=True) / np.float32(7)
-    q = (round_away(x * inverse(d)) + np.float32(8)).astype(np.uint8)
+    q = (round_away(x * inverse(d)).astype(np.int8) + np.int8(8)).astype(np.uint8)
     return [d, nibbles_paired(q)]
 
 

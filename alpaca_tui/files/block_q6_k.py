@@ -22,7 +22,7 @@ def _levels(scaled: F32) -> F32:
     return np.clip(np.rint(scaled), np.float32(-_HALF), np.float32(_HALF - 1))
 
 
-def _ordered_sum(terms: F32) -> F32:
+def ordered_sum(terms: F32) -> F32:
     """Sum over the last axis in f32, one element after the other (np.sum adds pairwise)."""
     total = np.zeros(terms.shape[:-1], np.float32)
     for i in range(terms.shape[-1]):
@@ -45,7 +45,7 @@ def _fit(x: F32) -> tuple[F32, F32]:
     def trial(step: int) -> tuple[F32, F32, F32]:
         iscale = np.divide(-(np.float32(_HALF) + np.float32(0.1) * np.float32(step)), safe_top)
         levels = _levels(iscale[:, None] * x)
-        return levels, _ordered_sum(weighted * levels), _ordered_sum((weight * levels) * levels)
+        return levels, ordered_sum(weighted * levels), ordered_sum((weight * levels) * levels)
 
     levels, sum_xl, sum_ll = trial(0)
     scale = np.divide(sum_xl, sum_ll, out=np.zeros_like(sum_xl), where=sum_ll != 0)
@@ -77,11 +77,16 @@ def pack_q6_k(x: F32) -> Fields:
     scaled = np.divide(x.reshape(n, 16, 16), np.where(exact, step, np.float32(1))[:, :, None])
     levels = np.where(exact[:, :, None], _levels(scaled), levels)
     q = np.where(alive, (levels + np.float32(_HALF)).reshape(n, QK_K), np.float32(0)).astype(np.uint8)
-    q = q.reshape(n, 2, 4, 32)
+    return [*lay_levels(q), scales.astype(np.int8), d]
+
+
+def lay_levels(q: U8) -> Fields:
+    """Levels 0 .. 63, u8 [n, 256] -> ql [n, 128] and qh [n, 64]."""
+    q = q.reshape(-1, 2, 4, 32)
     ql = (q[:, :, :2] & 15) | ((q[:, :, 2:] & 15) << 4)
     high = q >> 4
     qh = high[:, :, 0] | high[:, :, 1] << 2 | high[:, :, 2] << 4 | high[:, :, 3] << 6
-    return [ql.reshape(n, 128), qh.reshape(n, 64), scales.astype(np.int8), d]
+    return [ql.reshape(-1, 128), qh.reshape(-1, 64)]
 
 
 def unpack_q6_k(b: U8) -> F32:

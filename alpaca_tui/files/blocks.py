@@ -15,6 +15,7 @@ import numpy as np
 from alpaca_tui.files import block_math as m
 from alpaca_tui.files.block_math import F32, U8, Fields
 from alpaca_tui.files.block_q6_k import pack_q6_k, unpack_q6_k
+from alpaca_tui.files.block_q6_k_2023 import pack_q6_k_2023
 
 Pack = Callable[[F32], Fields]
 Unpack = Callable[[U8], F32]
@@ -152,6 +153,12 @@ FORMATS: dict[str, BlockFormat] = {
         _blocks("q4_0_v2", 32, 20, 2, m.pack_q4_0_v2, m.unpack_q4_0_v2),
         _blocks("q4_1_v2", 32, 24, 3, m.pack_q4_1_v2, m.unpack_q4_1_v2),
     )
+}
+
+# How a format is quantised, by name; q6_K has two rules, that of June to August 2023 being "q6_K_2023".
+QUANTIZERS: dict[str, Callable[[F32], U8]] = {
+    **{name: fmt.quantize for name, fmt in FORMATS.items()},
+    "q6_K_2023": _quantizer(pack_q6_k_2023, 256, 210),
 }
 
 # Which formats a type number means, by era: 1 is ggml, ggmf and ggjt v1; 2 is ggjt v2; 3 is ggjt v3 and GGUF.

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from alpaca_tui.files.block_math import U8
 from alpaca_tui.files.block_repack import repack
-from alpaca_tui.files.blocks import BlockFormat
+from alpaca_tui.files.blocks import FORMATS, BlockFormat
+from alpaca_tui.pipeline.containers import FLOATS
 from alpaca_tui.pipeline.jobs import Job
 from alpaca_tui.pipeline.sources import Source
 
@@ -45,9 +46,13 @@ class Counts:
 
 
 class RowConverter:
-    """A pool of threads that converts tensors piece by piece. A context manager."""
+    """A pool of threads that converts tensors piece by piece. A context manager.
 
-    def __init__(self, n_threads: int) -> None:
+    `histograms`: whether the levels are counted, which takes a little time.
+    """
+
+    def __init__(self, n_threads: int, histograms: bool = False) -> None:
+        self._histograms = histograms
         self.n_threads = max(1, n_threads)
         self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="convert")
 
@@ -65,27 +70,41 @@ class RowConverter:
         waiting: deque[Future[tuple[U8, Counts]]] = deque()
         for start in range(0, job.tensor.rows, step):
             stop = min(start + step, job.tensor.rows)
-            waiting.append(self._pool.submit(_convert, source, job, start, stop))
+            waiting.append(self._pool.submit(self._convert, source, job, start, stop))
             if len(waiting) > 2 * self.n_threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
+    def _convert(self, source: Source, job: Job, start: int, stop: int) -> tuple[U8, Counts]:
+        old, new = job.tensor.format, job.format
+        data = source.rows(job.name, start, stop)
+        counts = Counts()
+        counts.n_nan, counts.n_inf = count_non_finite(data, old)
+        if job.copies:
+            return data, counts
+        if job.keeps_levels:
+            return repack(data, old, new), counts
+        if new.name in FLOATS:
+            out = new.quantize(old.dequantize(data))
+            counts.n_overflow = count_non_finite(out, new)[1] - counts.n_inf
+            return out, counts
+        if old.name not in FLOATS:
+            data, old = old.dequantize(data).view(np.uint8), FORMATS["f32"]
+        out, n_blocks = _quantize(job, data, old.name)
+        if self._histograms:
+            counts.histogram = histogram(out, new, n_blocks)
+        return out, counts
 
-def _convert(source: Source, job: Job, start: int, stop: int) -> tuple[U8, Counts]:
-    old, new = job.tensor.format, job.format
-    data = source.rows(job.name, start, stop)
-    counts = Counts()
-    counts.n_nan, counts.n_inf = count_non_finite(data, old)
-    if job.copies:
-        return data, counts
-    if job.keeps_levels:
-        return repack(data, old, new), counts
-    out = new.quantize(old.dequantize(data))
-    if new.name in _BITS:
-        counts.n_overflow = count_non_finite(out, new)[1] - counts.n_inf
-    counts.histogram = histogram(out, new)
-    return out, counts
+
+def _quantize(job: Job, data: U8, kind: str) -> tuple[U8, int]:
+    """The blocks, u8 [rows, row_bytes], and how many they are."""
+    from alpaca_tui.kernels.quantize_run import quantize_blocks  # only now: it brings Numba
+
+    out = np.empty((len(data), job.format.row_bytes(job.tensor.cols)), np.uint8)
+    n_blocks = out.size // job.format.nbytes
+    quantize_blocks(job.quantizer, np.ascontiguousarray(data), kind, n_blocks, out)
+    return out, n_blocks
 
 
 def count_non_finite(data: U8, fmt: BlockFormat) -> tuple[int, int]:
@@ -99,25 +118,20 @@ def count_non_finite(data: U8, fmt: BlockFormat) -> tuple[int, int]:
     return int(np.count_nonzero(bits > limit)), int(np.count_nonzero(bits == limit))
 
 
-def histogram(data: U8, fmt: BlockFormat) -> npt.NDArray[np.int64]:
-    """How the levels are spread over 16 bins, as llama.cpp's quantize of 2023 counted; zeros for no levels.
+def histogram(blocks: U8, fmt: BlockFormat, n_blocks: int) -> npt.NDArray[np.int64]:
+    """How the levels are spread over 16 bins, as llama.cpp's quantize of 2023 counted; zeros for q6_K.
 
     Bins: of 4 bits the level, of 5 bits half of it, of q8_0 level / 16 + 8 (rounded towards zero).
     """
+    from alpaca_tui.kernels.quantize_run import count_fives, count_levels
+
     kind = fmt.today.name
-    blocks = data.reshape(-1, fmt.nbytes)
     if kind == "q8_0":
-        counts = np.bincount(blocks[:, -32:].reshape(-1), minlength=256)
         bins = np.trunc(np.arange(256).astype(np.uint8).view(np.int8) / 16).astype(np.int64) + 8
-        return np.bincount(bins, counts, 16).astype(np.int64)
-    if kind not in ("q4_0", "q4_1", "q5_0", "q5_1"):
-        return np.zeros(16, np.int64)
-    levels = blocks[:, -16:]
-    if kind.startswith("q4"):
-        counts = np.bincount(levels.reshape(-1), minlength=256).reshape(16, 16)
-        return counts.sum(axis=0) + counts.sum(axis=1)
-    fifth = np.unpackbits(blocks[:, -20:-16], axis=1, bitorder="little") << np.uint8(3)
-    paired = fmt.name.endswith("_v1")
-    low, high = levels & np.uint8(15), levels >> np.uint8(4)
-    nibbles = np.stack([low, high], 2).reshape(-1, 32) if paired else np.concatenate([low, high], 1)
-    return np.bincount(((nibbles >> np.uint8(1)) | fifth).reshape(-1), minlength=16)
+        return np.bincount(bins, count_levels(blocks, n_blocks, 32), 16).astype(np.int64)
+    if kind in ("q4_0", "q4_1"):
+        both = count_levels(blocks, n_blocks, 16).reshape(16, 16)
+        return both.sum(axis=0) + both.sum(axis=1)
+    if kind in ("q5_0", "q5_1"):
+        return count_fives(blocks, n_blocks, fmt.name.endswith("_v1")).reshape(16, 2).sum(axis=1)
+    return np.zeros(16, np.int64)

@@ -22,10 +22,14 @@ _QK_K = 256
 
 @dataclass(frozen=True)
 class Job:
-    """A tensor of the source, and the format in which it is written."""
+    """A tensor of the source, and the format in which it is written.
+
+    `rule` names how it is quantised, where not as the format always is (a key of files.blocks.QUANTIZERS).
+    """
 
     tensor: Tensor
     format: BlockFormat
+    rule: str = ""
 
     @property
     def name(self) -> str:
@@ -34,6 +38,11 @@ class Job:
     @property
     def nbytes(self) -> int:
         return self.tensor.rows * self.format.row_bytes(self.tensor.cols)
+
+    @property
+    def quantizer(self) -> str:
+        """A key of files.blocks.QUANTIZERS."""
+        return self.rule or self.format.name
 
     @property
     def copies(self) -> bool:
@@ -73,7 +82,7 @@ def quantize_jobs(
             )
         elif not gguf or fmt.name not in container.formats:
             fmt = kept_format(fmt, container)
-        job = Job(tensor, fmt)
+        job = Job(tensor, fmt, "q6_K_2023" if fmt.name == "q6_K" and not gguf else "")
         if tensor.format.today.name not in FLOATS and not job.keeps_levels and not options.allow_requantize:
             raise UserError(
                 f"The tensor {tensor.name} is quantised already ({tensor.format.name}), and quantising it "

@@ -70,7 +70,8 @@ def write_model(
     total = sum(job.tensor.nbytes for job in jobs)
     written = Written(path, size, total, sum(job.nbytes for job in jobs))
     done = 0
-    with new_file(path, size, source.paths) as file, RowConverter(n_threads) as converter:
+    histograms = target.container.family != "gguf"  # today's quantiser shows none
+    with new_file(path, size, source.paths) as file, RowConverter(n_threads, histograms) as converter:
         watcher.begin(source, jobs, target.container)
         file.write(layout.head)
         for i, job in enumerate(jobs):
