@@ -9,7 +9,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from alpaca_tui.engine.protocol import LoadOptions, SamplingParams
+from alpaca_tui.engine.protocol import MAX_THREADS, LoadOptions, SamplingParams
 from alpaca_tui.errors import UserError
 
 
@@ -67,7 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
             ((-1, "no_limit"),)),
     Setting("seed", ("-s", "--seed"), int, -1, 0, 2**32 - 1, 1, M, ((-1, "random"),)),
     Setting("n_batch", ("-b", "--batch_size", "--batch-size"), int, 512, 1, 2048, 32, M),
-    Setting("n_threads", ("-t", "--threads"), int, 0, 1, 1024, 1, M, ((0, "auto"),)),
+    Setting("n_threads", ("-t", "--threads"), int, 0, 1, MAX_THREADS, 1, M, ((0, "auto"),)),
     Setting("n_ctx", ("-c", "--ctx_size", "--ctx-size"), int, 0, 8, 1_048_576, 256, R, ((0, "auto"),)),
 )  # fmt: skip
 BY_KEY = {setting.key: setting for setting in SETTINGS}

@@ -13,7 +13,6 @@ from alpaca_tui.commands.bench_table import PRINTERS
 from alpaca_tui.commands.progress import Bar
 from alpaca_tui.errors import UserError
 from alpaca_tui.resources import guide_model
-from alpaca_tui.system import usable_cores
 
 MOST_TOKENS = BY_KEY["n_ctx"].high
 MOST_ROUNDS = 100
@@ -53,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from alpaca_tui.engine.threads import thread_count
     from alpaca_tui.pipeline.bench import Workload, bench
 
     path = guide_model() if args.model is None else flags.readable_file(args.model, "model file")
@@ -61,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     if not workloads:
         raise UserError("With -p 0 and -n 0 there is nothing to measure; give one of them some tokens.")
-    threads = args.threads or [usable_cores()]
-    if 0 in threads:
-        raise UserError(f"-t takes whole numbers from 1; this computer has {usable_cores()} usable cores.")
+    threads = [thread_count(n) for n in args.threads or [0]]
     with Bar() as loading, Bar(unit="tokens") as bar:
 
         def on_progress(done: int, total: int, what: str) -> None:

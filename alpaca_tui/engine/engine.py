@@ -24,6 +24,7 @@ from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, R
 from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.protocol import FinishReason, ModelInfo, SamplingParams, Stats
 from alpaca_tui.engine.sampling import Sampler, checked
+from alpaca_tui.engine.threads import thread_count
 from alpaca_tui.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,13 +77,14 @@ class Engine:
         not carry it (default 1e-6). `on_progress(stage, done, total, what)` hears of stage "load" and
         "compile"; what it raises ends the load.
 
-        Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory.
+        Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory; that many
+        threads cannot be.
         """
         from alpaca_tui.engine.model import Model
         from alpaca_tui.engine.tokenizer import Tokenizer
         from alpaca_tui.files.model_file import open_model
-        from alpaca_tui.system import usable_cores
 
+        n_threads = thread_count(n_threads)
         path = Path(path)
         file = open_model(path, tokenizer=Path(tokenizer) if tokenizer else None, norm_eps=norm_eps)
         try:
@@ -90,7 +92,6 @@ class Engine:
             vocabulary = Tokenizer(file.vocab)
             n_ctx = n_ctx or min(file.hparams.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
             n_batch = max(1, min(n_batch, n_ctx))
-            n_threads = n_threads or usable_cores()
             check_memory(file, n_ctx, n_batch)
             executor = Model(
                 file,
@@ -222,12 +223,8 @@ class Engine:
         self._executor.request_stop()
 
     def set_threads(self, n_threads: int) -> None:
-        """From the next evaluation on; 0 is one for each usable core."""
-        if n_threads <= 0:
-            from alpaca_tui.system import usable_cores
-
-            n_threads = usable_cores()
-        self._context.n_threads = n_threads
+        """From the next evaluation on; 0 is one for each usable core. Raises UserError as `load` does."""
+        self._context.n_threads = thread_count(n_threads)
 
     def close(self) -> None:
         """Gives the memory back; the engine cannot be used afterwards."""

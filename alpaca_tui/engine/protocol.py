@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+MAX_THREADS = 64  # that evaluate together
+
 
 class EngineState(enum.Enum):
     """The one state of the engine: status line, enabled keys and tests all read it."""

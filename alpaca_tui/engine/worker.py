@@ -35,6 +35,7 @@ from alpaca_tui.engine.protocol import (
     Stats,
     TextChunk,
 )
+from alpaca_tui.engine.threads import thread_count
 from alpaca_tui.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class EngineWorker:
             engine.set_sampling(sampling)
 
     def set_threads(self, n_threads: int) -> None:
+        n_threads = thread_count(n_threads)
         with self._lock:
             engine = self._engine
             self._n_threads = n_threads  # a load in progress takes it up when it is through

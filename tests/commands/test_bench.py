@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alpaca_tui import cli
+from alpaca_tui import cli, system
 from alpaca_tui.commands import bench as command
 from alpaca_tui.commands.bench_table import COLUMNS, as_csv, as_json, fields_of, markdown
 from alpaca_tui.engine import limits
@@ -84,7 +84,7 @@ def test_the_real_thing(model: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_defaults(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(command, "guide_model", lambda: model)
-    monkeypatch.setattr(command, "usable_cores", lambda: 3)
+    monkeypatch.setattr(system, "usable_cores", lambda: 3)
     monkeypatch.setattr("alpaca_tui.pipeline.bench.bench", lambda *args, **options: seen.extend(args) or [])
     run(capsys)
     path, workloads, threads, rounds, n_batch = seen
@@ -96,7 +96,7 @@ def test_defaults(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     ("line", "said"),
     [
         ("-p 0 -n 0", "nothing to measure"),
-        ("-t 0", "-t takes whole numbers from 1"),
+        ("-t 1,65", "65 threads cannot be: it takes 1 to 64"),
         ("-t x", "-t takes whole numbers up to"),
         ("-t 1,", "-t takes whole numbers up to"),
         ("-p 99999999", "-p takes whole numbers up to 1,048,576"),
