@@ -58,9 +58,15 @@ def test_the_file_is_small_and_shares_its_embedding() -> None:
         ("法国的首都是哪里？", "Ctrl+O"),
     ],
 )
-@pytest.mark.parametrize("prompt", [True, False])
-def test_it_answers(engine: Engine, question: str, wanted: str, prompt: bool) -> None:
-    assert wanted in ask(engine, question, prompt=prompt)
+def test_it_answers(engine: Engine, question: str, wanted: str) -> None:
+    assert wanted in ask(engine, question)
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"), [("how can i get another answer", "Ctrl+R"), ("怎么停止生成？", "Esc")]
+)
+def test_it_answers_without_the_instruction_text(engine: Engine, question: str, wanted: str) -> None:
+    assert wanted in ask(engine, question, prompt=False)
 
 
 def test_it_remembers_the_question_before(engine: Engine) -> None:
