@@ -45,7 +45,7 @@ class Message:
 
     `tokens` are the ids of `text` as the model made them (None: unknown, encode the text). `ended` says that
     the model itself ended the reply, so that its EOS belongs behind it. `model` names who answered; `note`
-    holds the reason of a failure.
+    holds the reason of a failure. `by_guide`: by the tiny model that ships with the program.
     """
 
     id: int
@@ -59,6 +59,7 @@ class Message:
     reason: FinishReason | None = None
     stats: Stats | None = None
     note: str = ""
+    by_guide: bool = False
 
     @property
     def can_continue(self) -> bool:
@@ -147,7 +148,7 @@ class Conversation:
         last = self.last
         return self._add(Message(self._next_id(), last.id if last else None, Role.USER, text))
 
-    def add_reply(self, question: Message, model: str = "") -> Message:
+    def add_reply(self, question: Message, model: str = "", by_guide: bool = False) -> Message:
         """A new, empty reply to a question, still streaming; it becomes the chosen one of its siblings."""
         if question.role is not Role.USER:
             raise ValueError("a reply hangs under a question")
@@ -159,6 +160,7 @@ class Conversation:
                 state=MessageState.STREAMING,
                 tokens=(),
                 model=model,
+                by_guide=by_guide,
             )
         )
 

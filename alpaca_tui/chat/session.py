@@ -353,7 +353,8 @@ class ChatSession:
         self._generate(reply)
 
     def _open_reply(self, question: Message) -> Message:
-        return self.conversation.add_reply(question, self.model.name if self.model else "")
+        model = self.model
+        return self.conversation.add_reply(question, model.name if model else "", bool(model and model.guide))
 
     def _generate(self, reply: Message) -> None:
         assert self._engine is not None

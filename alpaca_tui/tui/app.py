@@ -56,6 +56,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
     BINDINGS = app_bindings()
     TITLE = "alpaca-tui"
     PAUSE_GC_ON_SCROLL = True
+    AUTO_FOCUS = "#prompt"
 
     def __init__(
         self,
@@ -97,17 +98,24 @@ class AlpacaApp(Actions, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         say = self.strings
-        yield Static("", id="too-small", markup=False)
-        yield Static("", id="title", markup=False)
+        self.welcome_page = Welcome()
+        self.transcript = Transcript(say, self.welcome_page)
+        self.sidebar = Sidebar(self.session, self.change_setting, say)
+        self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
+        self.status_bar = StatusBar(say)
+        self._title = Static("", id="title", markup=False)
+        self._too_small = Static("", id="too-small", markup=False)
+        yield self._too_small
+        yield self._title
         with Horizontal(id="main"):
-            yield Transcript(say, Welcome())
+            yield self.transcript
             yield Static(Content(say("more_below")), id="more")
-            yield Sidebar(self.session, self.change_setting, say)
+            yield self.sidebar
         with Vertical(id="bottom"):
-            yield QueueView(say)
-            yield Notice()
-            yield Prompt(self.history)
-        yield StatusBar(say)
+            yield self.queue_view
+            yield self.notice
+            yield self.prompt
+        yield self.status_bar
 
     def on_mount(self) -> None:
         self.main.set_focus(self.prompt)
@@ -139,7 +147,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
         main.set_class(small, "too-small")
         main.set_class(width < WIDE, "narrow")
         main.set_class(height >= TALL, "tall")
-        main.query_one("#too-small", Static).update(self.strings("too_small", width=width, height=height))
+        self._too_small.update(self.strings("too_small", width=width, height=height))
         self.fit_sidebar(width)
         if not small and main.focused is None:  # a hidden widget loses the focus
             self.call_after_refresh(main.set_focus, self.prompt)
@@ -197,7 +205,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
             case changes.MemoryBegins(question_id):
                 transcript.mark_memory(question_id)
             case changes.QueueChanged():
-                self.main.query_one(QueueView).show(session.queue, session.queue_held or not session.busy)
+                self.queue_view.show(session.queue, session.queue_held or not session.busy)
             case changes.ProgressSeen(progress):
                 self._time_left.update(progress.state, progress.done, progress.total)
                 if len(self.screen_stack) > 1 and isinstance(self.screen, OpenModelScreen):
@@ -241,7 +249,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
     def show_status(self) -> None:
         session = self.session
         model = session.model
-        self.main.query_one(StatusBar).status = Status(
+        self.status_bar.status = Status(
             state=session.state,
             stats=session.stats,
             progress=session.progress,
@@ -267,7 +275,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
         name = self.model_name()
         description = self.session.model.description if self.session.model else ""
         parts = [title, name, description] if description and description != name else [title, name]
-        self.main.query_one("#title", Static).update(" · ".join(part for part in parts if part))
+        self._title.update(" · ".join(part for part in parts if part))
 
     def show_prompt_hint(self) -> None:
         session, say = self.session, self.strings

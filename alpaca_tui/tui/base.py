@@ -11,9 +11,10 @@ from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.widgets.notice import Notice
+from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.sidebar import Sidebar
+from alpaca_tui.tui.widgets.status import StatusBar
 from alpaca_tui.tui.widgets.transcript import Transcript, Welcome
 
 
@@ -23,6 +24,15 @@ class BaseApp(App[int], inherit_bindings=False):
     history: PromptHistory
     ladder: Ladder
 
+    # Made in compose(). Held here, since on the way out they are looked for when they are gone already.
+    transcript: Transcript
+    welcome_page: Welcome
+    sidebar: Sidebar
+    queue_view: QueueView
+    notice: Notice
+    prompt: Prompt
+    status_bar: StatusBar
+
     @property
     def main(self) -> Screen[Any]:
         """The chat's own screen, whatever is open over it."""
@@ -31,26 +41,6 @@ class BaseApp(App[int], inherit_bindings=False):
     @property
     def modal_open(self) -> bool:
         return len(self.screen_stack) > 1
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.main.query_one(Transcript)
-
-    @property
-    def welcome_page(self) -> Welcome:
-        return self.main.query_one(Welcome)
-
-    @property
-    def prompt(self) -> Prompt:
-        return self.main.query_one(Prompt)
-
-    @property
-    def notice(self) -> Notice:
-        return self.main.query_one(Notice)
-
-    @property
-    def sidebar(self) -> Sidebar:
-        return self.main.query_one(Sidebar)
 
     def pump(self) -> None:
         """Takes in what happened in the session and shows it."""

@@ -20,6 +20,7 @@ from alpaca_tui.chat.conversation import Message, MessageState, Role
 from alpaca_tui.engine.protocol import FinishReason
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.markdown.blocks import plain
+from alpaca_tui.tui.markdown.inline import clean
 from alpaca_tui.tui.markdown.lines import Line, Row
 from alpaca_tui.tui.markdown.stream import Document
 from alpaca_tui.tui.strings import Strings
@@ -204,7 +205,9 @@ class MessageView(Widget):
     def _header(self, width: int) -> Content:
         message, say = self.message, self._strings
         user = message.role is Role.USER
-        name = say("you") if user else message.model or say("assistant")
+        name = say("you") if user else clean(message.model) or say("assistant")
+        if message.by_guide:
+            name = say("guide_name")
         left = Content.styled(name, "bold $act" if user else "bold $quiet")
         right = self._info()
         space = width - left.cell_length - right.cell_length
@@ -217,7 +220,9 @@ class MessageView(Widget):
         parts: list[Content] = []
         if stats is not None and stats.generated_tokens and stats.generate_speed:
             parts.append(Content.styled(say("speed", speed=f"{stats.generate_speed:.1f}"), "$quiet"))
-            parts.append(Content.styled(say("seconds", seconds=f"{stats.first_token_seconds:.1f}"), "$quiet"))
+            if stats.first_token_seconds >= 0.05:
+                seconds = f"{stats.first_token_seconds:.1f}"
+                parts.append(Content.styled(say("seconds", seconds=seconds), "$quiet"))
         number, count = self.version
         if count > 1:
             before = f"[$act @click=app.version_back({self.message.id})]{glyphs.BEFORE}[/]"

@@ -112,6 +112,9 @@ class SettingRow(Widget, can_focus=True):
             mark = f" {glyphs.RELOAD}" if self.setting.applies is Applies.RELOAD else ""
             return Content.styled(mark.ljust(SLIDER + 2), "$quiet")
         low, high = span
+        if self.value < low and any(self.value == special for special, _ in self.setting.special):
+            track = glyphs.EDGE_LEFT + glyphs.TRACK * SLIDER + glyphs.EDGE_RIGHT
+            return Content.styled(track, "$rule")
         share = min(max((self.value - low) / (high - low), 0.0), 1.0)
         at = round(share * (SLIDER - 1))
         edge = "$rule"

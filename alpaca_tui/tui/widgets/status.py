@@ -13,7 +13,8 @@ from alpaca_tui.engine.protocol import EngineState, Progress, Stats
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.strings import Strings
 
-GAUGE = 10  # cells
+GAUGE, SHORT_GAUGE = 10, 5  # cells
+ROOMY = 100  # columns from which on the long gauge is drawn
 BAR = 16
 WARN = 0.85  # of the context
 MEBI, GIBI = 1 << 20, 1 << 30
@@ -68,7 +69,7 @@ def status_line(status: Status, width: int, say: Strings) -> Content:
     facts = (
         _progress_facts(status, say)
         if status.progress and _shows_progress(status.state)
-        else _facts(status, say)
+        else _facts(status, width, say)
     )
     hints = [_hint(hint, say) for hint in hints_for(status)]
     left = facts[0]
@@ -114,15 +115,16 @@ def _shows_progress(state: EngineState) -> bool:
     return state in (EngineState.LOADING, EngineState.COMPILING, EngineState.PREFILL)
 
 
-def _facts(status: Status, say: Strings) -> list[Content]:
+def _facts(status: Status, width: int, say: Strings) -> list[Content]:
     state, stats = status.state, status.stats
+    cells = GAUGE if width >= ROOMY else SHORT_GAUGE
     colour = {EngineState.FAILED: "$loss"}.get(state, "$now" if state.busy else "$act")
     dot = glyphs.RING if state in (EngineState.EMPTY, EngineState.FAILED) else glyphs.DOT
     facts = [Content.styled(dot, colour) + Content.styled(f" {say(f'state_{state.value}')}", "$ink")]
     if stats.generate_speed:
         facts.append(Content.styled(say("speed", speed=f"{stats.generate_speed:.1f}"), "$ink"))
     if status.n_ctx:
-        facts.append(Content(f"{say('context')} ") + gauge(stats.n_past, status.n_ctx, say))
+        facts.append(Content(f"{say('context')} ") + gauge(stats.n_past, status.n_ctx, say, cells))
     if stats.prompt_speed:
         facts.append(Content(say("prompt_speed", speed=f"{stats.prompt_speed:.0f}")))
     if status.memory:
@@ -161,13 +163,13 @@ def amounts(progress: Progress) -> tuple[str, str]:
     return str(progress.done), str(progress.total)
 
 
-def gauge(used: int, total: int, say: Strings) -> Content:
+def gauge(used: int, total: int, say: Strings, cells: int = GAUGE) -> Content:
     """How full the context is; near its end in the colour of what is going to happen."""
     share = min(used / total, 1.0) if total else 0.0
-    filled = max(round(share * GAUGE), 1 if used else 0)
+    filled = max(round(share * cells), 1 if used else 0)
     colour = "$now" if share >= WARN else "$act"
     bar = Content.styled(glyphs.FULL * filled, colour) + Content.styled(
-        glyphs.EMPTY * (GAUGE - filled), "$rule"
+        glyphs.EMPTY * (cells - filled), "$rule"
     )
     return bar + Content(" " + say("gauge", used=used, total=total))
 
