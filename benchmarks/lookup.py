@@ -30,18 +30,21 @@ from alpaca_tui.engine.sampling import Sampler
 from alpaca_tui.resources import find_prompt, guide_model, read_prompt
 
 ROOT = Path(__file__).resolve().parent.parent
-QUESTIONS = ("How do I stop a reply?", "How do I quit?", "Where do I change the temperature?", "怎么退出？")
-CHANGES = ((r"\bthe\b", "this"), (r"\byou\b", "we"), ("按", "请按"))
+QUESTIONS = (
+    "What files can it open?",
+    "What settings are there?",
+    "How much memory does 7B need?",
+    "有哪些设置？",
+)
+CHANGES = ((r"\band\b", "or"), (r"\bmodel\b", "network"), ("和", "与"))
 N_TEXT = 1200  # characters of a text
 Run = Callable[[bool], tuple[list[int], Stats]]  # with lookup or without -> the reply
 
 
 def changed(text: str) -> str:
-    """The text with the second of each of some words replaced."""
+    """The text with the first of each of some words replaced."""
     for pattern, word in CHANGES:
-        places = list(re.finditer(pattern, text))[1:2]
-        for place in places:
-            text = text[: place.start()] + word + text[place.end() :]
+        text = re.sub(pattern, word, text, count=1)
     return text
 
 
@@ -73,7 +76,7 @@ class Dictated(Sampler):
     """Chooses as any sampler does, and then says what it was told to."""
 
     def __init__(self, reply: Sequence[int], n_vocab: int) -> None:
-        super().__init__(SamplingParams(seed=1), n_vocab)
+        super().__init__(SamplingParams(temp=0.0), n_vocab)
         self._reply = iter(reply)
 
     def sample(self, logits: np.ndarray, context: Sequence[int]) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Logits = NDArray[np.float32]
 
 NGRAM = 3  # so many last tokens must have stood earlier in the same order
+STRONG = 6  # so many, where drafts have not come true lately
 PLACES = 16  # the latest of these that are looked at
 LONGEST = 32  # tokens back that are compared, to tell good places from bad ones
 
@@ -44,8 +45,8 @@ class Ngrams:
             self._places.setdefault(tuple(tokens[-NGRAM:]), []).append(len(tokens))
         tokens.append(token)
 
-    def draft(self, n: int) -> list[int]:
-        """The n tokens that may come next; none where the last three never stood here before.
+    def draft(self, n: int, agreement: int = NGRAM) -> list[int]:
+        """The n tokens that may come next; none where the last `agreement` never stood here before.
 
         Of several places the one before which most tokens agree counts; of equal ones the latest.
         """
@@ -54,6 +55,8 @@ class Ngrams:
         if not places:
             return []
         at = max(reversed(places), key=self._agreement)
+        if self._agreement(at) < agreement:
+            return []
         period = len(tokens) - at  # a draft that reaches the end goes on with what it is repeating
         return [tokens[at + i % period] for i in range(n)]
 
@@ -94,6 +97,11 @@ class Account:
         while self._next and self._balance < self._expected(self._next):
             self._next -= 1
         return LENGTHS[self._next]
+
+    @property
+    def agreement(self) -> int:
+        """How many tokens must agree before one: more where no draft has paid for this one yet."""
+        return NGRAM if self._balance > PER_REPLY else STRONG
 
     def evaluated(self, n_drafted: int, seconds: float) -> None:
         """A token was evaluated, with so many drafted ones behind it."""
@@ -156,8 +164,10 @@ class Lookahead:
 
     def draft(self, room: int) -> list[int]:
         """Up to `room` tokens to evaluate together with the one just sampled: as many as are worth it."""
-        n = min(self._account.length, room) if self._account else 0
-        return self._ngrams.draft(n) if n > 0 else []
+        if not self._account:
+            return []
+        n = min(self._account.length, room)
+        return self._ngrams.draft(n, self._account.agreement) if n > 0 else []
 
     def evaluated(self, draft: list[int], logits: Logits, seconds: float) -> None:
         """The last token and `draft` took `seconds`; logits: those after each of `draft`, [n, n_vocab]."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpaca_tui.engine.generation import Context, Reply, Token
-from alpaca_tui.engine.lookup import LENGTHS, Account, Ngrams
+from alpaca_tui.engine.lookup import LENGTHS, NGRAM, STRONG, Account, Ngrams
 from alpaca_tui.engine.protocol import FinishReason, SamplingParams
 from alpaca_tui.engine.sampling import Sampler
 from tests.engine.fakes import BOS, EOS, ByteTokenizer, ScriptedModel, engine_of, text_ids
@@ -28,6 +28,8 @@ class Eager(Account):
     @property
     def length(self) -> int:
         return self._length
+
+    agreement = NGRAM
 
 
 # --- where drafts come from --------------------------------------------------------------------------------
@@ -48,6 +50,13 @@ def test_a_draft_is_what_followed_the_last_three_tokens() -> None:
 def test_the_place_with_most_in_common_counts_then_the_latest() -> None:
     assert draft("see the cat. saw the dog. the cow. see the ", 3) == "cat"
     assert draft("the cat. the dog. the ", 3) == "dog"
+
+
+def test_more_may_have_to_agree() -> None:
+    ngrams = Ngrams(b"a cat; the cat")
+    assert bytes(ngrams.draft(1)) == b";"
+    assert bytes(ngrams.draft(1, 4)) == b";"
+    assert ngrams.draft(1, 5) == []
 
 
 def test_a_draft_goes_on_with_what_it_repeats() -> None:
@@ -97,6 +106,16 @@ def test_drafts_grow_while_they_come_true() -> None:
     made.evaluated(31, 5.0)
     accept(made, 30)
     assert made.length == 7
+
+
+def test_before_a_draft_came_true_more_must_agree() -> None:
+    made = account(cost=1.0)
+    assert made.agreement == STRONG
+    accept(made, 7)
+    assert made.agreement == NGRAM
+    for _ in range(7):
+        made.evaluated(7, 2.0)
+    assert made.agreement == STRONG
 
 
 def test_after_failures_drafts_are_rare() -> None:

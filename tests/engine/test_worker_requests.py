@@ -164,6 +164,7 @@ def test_what_comes_just_before_the_engine_could_hear_it_counts(harness) -> None
 @pytest.mark.parametrize("lookup", [True, False])
 def test_lookup_is_an_option_of_the_load(harness, monkeypatch: pytest.MonkeyPatch, lookup: bool) -> None:
     monkeypatch.setattr(Account, "length", 5)
+    monkeypatch.setattr(Account, "agreement", 3)
     h = harness(ScriptedModel(next_token=lambda context: 60))
     h.worker.load(PATH, LoadOptions(lookup=lookup))
     h.worker.generate(request("9999", max_tokens=9))  # 9 is token 60
