@@ -35,7 +35,7 @@ def test_parts_without_an_index_are_counted(tmp_path: Path) -> None:
     with hf.open_hf(folder) as checkpoint:
         assert len(checkpoint.tensors) == len(WEIGHTS)
     (folder / "pytorch_model-00002-of-00003.bin").unlink()
-    with pytest.raises(UserError, match="00002-of-00003.bin is missing"):
+    with pytest.raises(UserError, match=r"00002-of-00003\.bin is missing"):
         hf.open_hf(folder)
 
 
