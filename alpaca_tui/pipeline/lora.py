@@ -45,7 +45,7 @@ _UNSUPPORTED: tuple[tuple[str, tuple[Any, ...]], ...] = (
 
 # Tokens -> whose vocabulary has so many.
 VOCABULARIES = {32000: "LLaMA", 49953: "Chinese-LLaMA", 49954: "Chinese-Alpaca"}
-_SIZES = {4096: "7B", 5120: "13B", 6656: "33B", 8192: "65B"}
+SIZES = {4096: "7B", 5120: "13B", 6656: "33B", 8192: "65B"}
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _check_shape(
             f"{path} has weights for {name}, which the base model with its {h.n_layer} layers does not have; "
             "use the LoRA that was made for this size of model."
         )
-    size = _SIZES.get(h.n_embd)
+    size = SIZES.get(h.n_embd)
     raise UserError(
         f"{path} does not fit the base model{f' ({size})' if size else ''}: for {name} it has the shape "
         f"{found}, and {expected} is needed; use the LoRA that was made for this size of model."
