@@ -94,3 +94,13 @@ def test_a_small_terminal_is_enough_to_talk(parrot: Path, tmp_path: Path, size: 
         terminal.send(CTRL_C)
         terminal.send(CTRL_C)
         assert terminal.exit_code() == 0
+
+
+def test_without_a_model_the_guide_opens_and_answers(tmp_path: Path) -> None:
+    with chat(tmp_path, "--lang", "en", "--temp", "0", "-n", "60") as terminal:
+        terminal.wait(lambda text: "tiny model that ships with the program" in text and "ready" in text)
+        terminal.send("How do I quit?" + ENTER)
+        answered = re.compile(r"tok/s[^\n]*\n +▎ +\S+ \S+")  # under the reply's header, its words
+        terminal.wait(lambda text: "ready" in text and answered.search(text))
+        terminal.send(CTRL_Q)
+        assert terminal.exit_code() == 0
