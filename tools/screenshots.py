@@ -73,11 +73,7 @@ def to_png(svg: Path, browser: str) -> None:
     page = svg.with_suffix(".html")
     page.write_text(f'<body style="margin:0"><img src="{svg.name}" width="{width:.0f}">', encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    command += [
-        f"--window-size={width:.0f},{height:.0f}",
-        f"--screenshot={svg.with_suffix('.png')}",
-        str(page),
-    ]
+    command += [f"--window-size={width:.0f},{height:.0f}", f"--screenshot={png}", str(page)]
     subprocess.run(command, check=True, capture_output=True)
     page.unlink()
 
