@@ -7,12 +7,16 @@ weight with many tokens, so that multiplying is.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from alpaca_tui import system
 from alpaca_tui.engine.model import aligned
+from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.kernels import probe, registry, target, team
+
+Stopping = Callable[[], bool]
 
 BUFFER = 512 << 20  # bytes: more than any cache near the cores
 SMALLEST = 64 << 20
@@ -26,8 +30,11 @@ def instruction_set() -> str:
     return target.path().value
 
 
-def bandwidth(n_threads: int) -> float:
-    """Bytes per second that so many threads read from memory together: the best of several rounds."""
+def bandwidth(n_threads: int, stopped: Stopping = lambda: False) -> float:
+    """Bytes per second that so many threads read from memory together: the best of several rounds.
+
+    Raises Stopped soon after `stopped()` is true.
+    """
     free = system.available_memory()
     size = BUFFER if free is None else max(min(BUFFER, free // 4), SMALLEST)
     n_chunks = size // probe.CHUNK
@@ -44,14 +51,18 @@ def bandwidth(n_threads: int) -> float:
                 probe.SOURCE: source.ctypes.data,
                 probe.AHEAD: ahead,
             },
+            stopped,
         )
         for ahead in AHEAD
     )
     return source.nbytes / seconds
 
 
-def dot_peak(n_threads: int) -> float | None:
-    """Products of two bytes, summed, per second; None on a path without an instruction for them."""
+def dot_peak(n_threads: int, stopped: Stopping = lambda: False) -> float | None:
+    """Products of two bytes, summed, per second; None on a path without an instruction for them.
+
+    Raises Stopped soon after `stopped()` is true.
+    """
     if target.path() is target.Path.PLAIN:
         return None
     codes = aligned(probe.CODE_BLOCKS * probe.STEPS * probe.LINE)
@@ -69,11 +80,12 @@ def dot_peak(n_threads: int) -> float | None:
             probe.ACTIVATIONS: activations.ctypes.data,
             probe.N_BLOCKS: BLOCKS,
         },
+        stopped,
     )
     return ITEMS * n_threads * BLOCKS * probe.PRODUCTS / seconds
 
 
-def _best_seconds(kernel: str, n_threads: int, arguments: dict[int, int]) -> float:
+def _best_seconds(kernel: str, n_threads: int, arguments: dict[int, int], stopped: Stopping) -> float:
     steps = np.zeros((1, team.STEP), np.int64)
     steps[0, team.ADDRESS] = registry.address(kernel)
     steps[0, team.BARRIER] = 1
@@ -83,6 +95,8 @@ def _best_seconds(kernel: str, n_threads: int, arguments: dict[int, int]) -> flo
     try:
         times = []
         for _ in range(ROUNDS):
+            if stopped():
+                raise Stopped
             start = time.perf_counter()
             workers.run(steps)
             times.append(time.perf_counter() - start)

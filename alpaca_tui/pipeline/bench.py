@@ -7,6 +7,7 @@ one by one; neither counts sampling or tokenizing. A round that is not counted g
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -191,11 +192,13 @@ class _Stopwatch:
     def limits(self, n_threads: int) -> Limits:
         from alpaca_tui.engine import limits
 
+        stop = threading.Event()
+
         def job() -> Limits:
-            return Limits(limits.bandwidth(n_threads), limits.dot_peak(n_threads))
+            return Limits(limits.bandwidth(n_threads, stop.is_set), limits.dot_peak(n_threads, stop.is_set))
 
         self._on_progress(self._done, self._total, f"the limits with {_threads(n_threads)}")
-        return interruptible(self._pool, job, lambda: None)
+        return interruptible(self._pool, job, stop.set)
 
     def measure(self, workload: Workload, n_threads: int, rounds: int) -> tuple[float, ...]:
         """Seconds of each round."""

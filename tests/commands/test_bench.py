@@ -26,8 +26,8 @@ FIELDS_OF_LLAMA_BENCH = {
 
 @pytest.fixture(autouse=True)
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "bandwidth", lambda n: 1e9 * n)
-    monkeypatch.setattr(limits, "dot_peak", lambda n: 1e12)
+    monkeypatch.setattr(limits, "bandwidth", lambda n, stopped: 1e9 * n)
+    monkeypatch.setattr(limits, "dot_peak", lambda n, stopped: 1e12)
 
 
 @pytest.fixture(scope="module")
