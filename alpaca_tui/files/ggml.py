@@ -56,15 +56,15 @@ class Legacy:
     vocab: Vocab
 
 
-def read_ggml(path: Path, open_part: Callable[[Path], tuple[Any, int]]) -> Legacy:
+def read_ggml(path: Path, open_part: Callable[[Path], tuple[Any, int]], whole: bool = True) -> Legacy:
     """Parse a model of 2023, with its further parts path.1, path.2, ... where it has some.
 
-    `open_part` gives the contents and the size of a file and is called once a part, in order. Raises
-    UserError for what is damaged, missing or not supported.
+    `open_part` gives the contents and the size of a file and is called once a part, in order. Unless `whole`,
+    tensors may be missing. Raises UserError for what is damaged, missing or not supported.
     """
-    whole = path.with_suffix("")
-    if path.suffix[1:].isdigit() and whole.is_file():
-        raise UserError(f"{path} is a further part of a model; give its first part, {whole}.")
+    first_part = path.with_suffix("")
+    if path.suffix[1:].isdigit() and first_part.is_file():
+        raise UserError(f"{path} is a further part of a model; give its first part, {first_part}.")
     shards = [_read_shard(path, 0, *open_part(path))]
     for i in range(1, _n_parts(shards[0])):
         part = path.with_name(f"{path.name}.{i}")
@@ -82,7 +82,7 @@ def read_ggml(path: Path, open_part: Callable[[Path], tuple[Any, int]]) -> Legac
     tensors = {name: _join(shards, name) for name in first.records}
     contents = Contents(first.container, first.version, {"ftype": first.numbers[6]}, tensors)
     contents.head = Head2023(first.numbers, first.texts, first.scores)
-    return Legacy(contents, _hparams(path, first, tensors), from_2023(first.texts, first.scores))
+    return Legacy(contents, _hparams(path, first, tensors, whole), from_2023(first.texts, first.scores))
 
 
 def _read_shard(path: Path, number: int, data: Any, size: int) -> _Shard:
@@ -213,12 +213,13 @@ def _join(shards: Sequence[_Shard], name: str) -> Tensor:
     return Tensor(name, (rows, cols), fmt, tuple(parts), axis)
 
 
-def _hparams(path: Path, shard: _Shard, tensors: dict[str, Tensor]) -> HParams:
+def _hparams(path: Path, shard: _Shard, tensors: dict[str, Tensor], whole: bool) -> HParams:
     """What the header says, and n_ff and n_head_kv, which it does not, from the first layer's shapes."""
     n_vocab, n_embd, _, n_head, n_layer, _, _ = shard.numbers
-    for name in ("blk.0.ffn_gate.weight", "blk.0.attn_k.weight"):
-        if name not in tensors:
-            raise damaged(path, f"its tensor {name} is missing")
+    gate, key = tensors.get("blk.0.ffn_gate.weight"), tensors.get("blk.0.attn_k.weight")
+    if whole and (gate is None or key is None):
+        missing = "blk.0.ffn_gate.weight" if gate is None else "blk.0.attn_k.weight"
+        raise damaged(path, f"its tensor {missing} is missing")
     head_dim = n_embd // n_head
     if head_dim == 0:
         raise damaged(path, f"its n_embd = {n_embd} does not go with n_head = {n_head}")
@@ -227,9 +228,9 @@ def _hparams(path: Path, shard: _Shard, tensors: dict[str, Tensor]) -> HParams:
         n_vocab=n_vocab,
         n_embd=n_embd,
         n_head=n_head,
-        n_head_kv=tensors["blk.0.attn_k.weight"].rows // head_dim,
+        n_head_kv=key.rows // head_dim if key else n_head,
         n_layer=n_layer,
-        n_ff=tensors["blk.0.ffn_gate.weight"].rows,
+        n_ff=gate.rows if gate else 1,
         n_rot=head_dim,
         n_ctx_train=N_CTX_2023,
         norm_eps=NORM_EPS_2023,

@@ -205,27 +205,29 @@ def open_model(
     tokenizer: Path | None = None,
     norm_eps: float | None = None,
     need_vocab: bool = True,
+    whole: bool = True,
 ) -> ModelFile:
     """Open a GGUF, ggjt, ggmf or ggml file of a LLaMA model.
 
     `tokenizer`: a tokenizer.model to use instead of the file's own vocabulary. Unversioned ggml files hold no
     scores; for them one is looked for beside the file and one folder up, and where there is none `need_vocab`
     says whether that is an error or leaves `vocab` None. `norm_eps` replaces the file's; files of 2023 have
-    none and get LLaMA-1's 1e-6.
+    none and get LLaMA-1's 1e-6. Unless `whole`, tensors may be missing or have other shapes: whoever only
+    writes them again need not mind.
 
     Raises UserError, naming file and reason, for whatever is not a whole model that this program can run.
     """
     path = Path(path)
     maps = _Maps()
     try:
-        return _open(path, maps, tokenizer, norm_eps, need_vocab)
+        return _open(path, maps, tokenizer, norm_eps, need_vocab, whole)
     except BaseException:
         maps.close()
         raise
 
 
 def _open(
-    path: Path, maps: _Maps, tokenizer: Path | None, norm_eps: float | None, need_vocab: bool
+    path: Path, maps: _Maps, tokenizer: Path | None, norm_eps: float | None, need_vocab: bool, whole: bool
 ) -> ModelFile:
     check_path(path)
     head = _head(path)
@@ -242,12 +244,13 @@ def _open(
         own = None if tokenizer else vb.from_gguf(path, contents.metadata)
         _drop_vocab(contents.metadata)
     elif head[:4] in MAGICS:
-        legacy = read_ggml(path, maps.open)
+        legacy = read_ggml(path, maps.open, whole)
         contents, own, tied = legacy.contents, legacy.vocab, False
         hparams = hp.check(path, legacy.hparams, norm_eps)
     else:
         raise refusal(path, head)
-    contents.tensors = check_tensors(path, contents.tensors, hparams, tied)
+    if whole:
+        contents.tensors = check_tensors(path, contents.tensors, hparams, tied)
     vocab = _vocab(path, own, tokenizer, hparams.n_vocab, need_vocab)
     return ModelFile(path, contents, hparams, vocab, maps)
 

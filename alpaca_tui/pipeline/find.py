@@ -32,7 +32,7 @@ def open_source(path: Path, vocab_dir: Path | None = None, *, need_vocab: bool =
     `vocab_dir`: where tokenizer.model is, if neither beside the model nor one folder up. Raises UserError for
     what is no model, incomplete or ambiguous; and for a missing or wrong vocabulary where one is needed.
     """
-    source = _open_folder(path) if path.is_dir() else _open_file(path, vocab_dir)
+    source = _open_folder(path, vocab_dir) if path.is_dir() else _open_file(path, vocab_dir)
     try:
         if isinstance(source, CheckpointSource):
             source.name = _name(path if path.is_dir() else path.parent)
@@ -52,7 +52,7 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}-{folder.name}" if len(folder.name) <= 4 else folder.name
 
 
-def _open_folder(folder: Path) -> Source:
+def _open_folder(folder: Path, vocab_dir: Path | None) -> Source:
     shards, has_hf = meta.shard_paths(folder), hf.is_hf(folder)
     if shards and has_hf:
         raise UserError(
@@ -71,7 +71,7 @@ def _open_folder(folder: Path) -> Source:
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
         raise UserError(f"{folder} holds several models ({names}); name one of them.")
-    return _open_file(found[0], None)
+    return _open_file(found[0], vocab_dir)
 
 
 def _open_file(path: Path, vocab_dir: Path | None) -> Source:
@@ -80,8 +80,7 @@ def _open_file(path: Path, vocab_dir: Path | None) -> Source:
         head = file.read(16)
     safetensors = head[8:9] == b"{" and head[:4] != b"GGUF"
     if head[:4] != b"PK\3\4" and head[:1] != b"\x80" and not safetensors:
-        tokenizer = None if vocab_dir is None else tokenizer_in(vocab_dir)
-        return ModelSource(open_model(path, tokenizer=tokenizer, need_vocab=False))
+        return open_model_file(path, vocab_dir)
     if path.name.startswith("consolidated.") and path.suffix == ".pth":
         return open_meta(path.parent, meta.shard_paths(path.parent))
     if hf.is_hf(path.parent) and path.stem.startswith(("pytorch_model", "model")):
@@ -94,6 +93,12 @@ def _open_file(path: Path, vocab_dir: Path | None) -> Source:
     except BaseException:
         single.close()
         raise
+
+
+def open_model_file(path: Path, vocab_dir: Path | None = None, *, whole: bool = True) -> ModelSource:
+    """A model file; its vocabulary may be None. Unless `whole`, tensors may be missing."""
+    tokenizer = None if vocab_dir is None else tokenizer_in(vocab_dir)
+    return ModelSource(open_model(path, tokenizer=tokenizer, need_vocab=False, whole=whole))
 
 
 # --- Meta's layout -----------------------------------------------------------------------------------------

@@ -7,9 +7,8 @@ from pathlib import Path
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.output import check_output
 from alpaca_tui.pipeline.containers import FTYPES, Container, container_of, default_output
-from alpaca_tui.pipeline.find import open_source
+from alpaca_tui.pipeline.find import open_model_file
 from alpaca_tui.pipeline.jobs import QuantizeOptions, quantize_jobs
-from alpaca_tui.pipeline.sources import ModelSource
 from alpaca_tui.pipeline.write_model import Nobody, Target, Watcher, Written, write_model
 
 NOBODY = Nobody()
@@ -33,11 +32,7 @@ def quantize(
     """
     if source_path.is_dir():
         raise UserError(f"{source_path} is a folder; give a model file (`alpaca-tui convert` makes one).")
-    with open_source(source_path, vocab_dir, need_vocab=False) as source:
-        if not isinstance(source, ModelSource):
-            raise UserError(
-                f"{source_path} is a checkpoint; convert it to a model file first, with `alpaca-tui convert`."
-            )
+    with open_model_file(source_path, vocab_dir, whole=container is not None) as source:
         own = container_of(source.container, source.version)
         target = container or own
         jobs = quantize_jobs(list(source.tensors.values()), kind, target, options)
