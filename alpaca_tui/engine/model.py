@@ -5,6 +5,7 @@ Numbers do not depend on how tokens are batched, nor on the number of threads.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,6 +31,9 @@ F32 = npt.NDArray[np.float32]
 POSITIONS = 64  # the cache grows in this unit: attention scores 64 positions at a time
 ALIGNMENT = 64
 REPORT_SECONDS = 0.05
+# products of a pass below which one thread is as fast as several: dozens of barriers cost more than they
+# bring, and very much more while other programs want the cores
+WORTH_A_TEAM = 20_000_000
 WIDE_SCALES = {"q4_0_v1", "q4_0_v2", "q4_1_v1", "q4_1_v2", "q8_0_v1"}  # f32, where today's are f16
 
 
@@ -133,6 +137,7 @@ class Model:
             tensor = tensors[self._source(name)]
             sizes.append(packed_bytes(tile_format(tensor.format), *tensor.shape))
         total = sum(_up(c, ALIGNMENT) + _up(s, ALIGNMENT) for c, s in sizes)
+        self._n_weights = sum(math.prod(tensors[self._source(name)].shape) for name in names)
         self._arena = aligned(total)
         base, at, reported = self._arena.ctypes.data, 0, 0.0
         for name, (code_bytes, scale_bytes) in zip(names, sizes, strict=True):
@@ -253,9 +258,9 @@ class Model:
         table[-1, team.BARRIER] = 1
         return table
 
-    def _run(self, steps: npt.NDArray[np.int64]) -> None:
+    def _run(self, steps: npt.NDArray[np.int64], alone: bool = False) -> None:
         self._check_stop()
-        self._team.run(steps)
+        self._team.run(steps, alone)
         self._check_stop()
 
     # --- use ----------------------------------------------------------------------------------------------
@@ -279,7 +284,8 @@ class Model:
         x[:n] = self._file.gather("token_embd.weight", ids)
         self._make_room(n_logits)
         self._batch[team.N_TOKENS], self._batch[team.POSITION], self._batch[team.N_OUT] = n, pos, n_logits
-        self._run(self._program if n_logits else self._program[: self._n_layer_steps])
+        steps = self._program if n_logits else self._program[: self._n_layer_steps]
+        self._run(steps, alone=n * self._n_weights < WORTH_A_TEAM)
         logits = self._buffers["logits"].view(np.float32).reshape(-1, padded_rows(self.n_vocab))
         return logits[:n_logits, : self.n_vocab].copy()
 
@@ -296,10 +302,14 @@ class Model:
 
     def set_batch(self, n_batch: int) -> None:
         """How many tokens `eval` takes at once, from the next call on; the cache stays."""
-        n_batch = max(1, min(n_batch, self.n_ctx))
-        if n_batch != self.n_batch:
+        n_batch, before = max(1, min(n_batch, self.n_ctx)), self.n_batch
+        if n_batch != before:
             self.n_batch = n_batch
-            self._make_buffers()
+            try:
+                self._make_buffers()
+            except MemoryError:
+                self.n_batch = before
+                raise
             self._bind()
 
     @property

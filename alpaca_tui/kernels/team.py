@@ -168,13 +168,14 @@ class Team:
             steps, n_steps, n_threads = task
             run(steps, n_steps, meeting, index, n_threads)
 
-    def run(self, steps: np.ndarray) -> None:
-        """Walks `steps` (int64 [n, STEP], the last with a barrier) with all threads."""
+    def run(self, steps: np.ndarray, alone: bool = False) -> None:
+        """Walks `steps` (int64 [n, STEP], the last with a barrier) with all threads, or with the caller's."""
+        n_threads = 1 if alone else self.n_threads
         steps[:, ARGUMENTS + COUNTER] = 0
-        task = (steps.ctypes.data, len(steps), self.n_threads)
-        for tasks in self._tasks[: self.n_threads - 1]:
+        task = (steps.ctypes.data, len(steps), n_threads)
+        for tasks in self._tasks[: n_threads - 1]:
             tasks.put(task)
-        run(task[0], task[1], self._meeting.ctypes.data, 0, self.n_threads)
+        run(task[0], task[1], self._meeting.ctypes.data, 0, n_threads)
 
     @property
     def steps_done(self) -> int:

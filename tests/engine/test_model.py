@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alpaca_tui.engine import model as model_module
 from alpaca_tui.engine.model import Model, Stopped
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.model_file import open_model
@@ -47,6 +48,12 @@ def kl_divergence(reference: np.ndarray, ours: np.ndarray) -> float:
 
     p, q = log_softmax(reference), log_softmax(ours)
     return float((np.exp(p) * (p - q)).sum(-1).mean())
+
+
+@pytest.fixture(autouse=True)
+def always_a_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models would be left to one thread; here all threads have to meet."""
+    monkeypatch.setattr(model_module, "WORTH_A_TEAM", 0)
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +165,16 @@ def test_a_larger_batch_needs_no_reload(model_t: Path) -> None:
     assert after[-1].argmax() == GREEDY[0]
     assert before.shape == (1, 32000)
     assert model.progress > 0.9
+
+
+def test_a_small_model_is_left_to_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    model = load(write_llama(tmp_path / "m.gguf", "q4_0"), n_threads=3)
+    alone = []
+    run = model._team.run
+    monkeypatch.setattr(model._team, "run", lambda steps, only=False: (alone.append(only), run(steps, only)))
+    model.eval([1], 0, 1)
+    monkeypatch.setattr(model, "_n_weights", 10**9)
+    model.eval([1], 0, 1)
+    model.close()
+    assert alone == [True, False]
