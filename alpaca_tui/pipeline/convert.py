@@ -160,7 +160,7 @@ def convert_vocab(
     folder = model if model.is_dir() else model.parent
     if container.family == "gguf":
         raise UserError("--vocab-only writes files of 2023; leave --container gguf out.")
-    vocab = find_words(folder / "params.json", vocab_dir, -1)
+    vocab = find_words(folder / "params.json", vocab_dir, None)
     numbers: tuple[int, ...] = (len(vocab), *_NO_MODEL)
     if ftype is not None:
         p = meta.read_params(folder / "params.json")

@@ -13,8 +13,8 @@ ADDED_SCORE = -1000.0  # what convert.py gives tokens of added_tokens.json
 _NEARLY = 20  # so many tokens fewer mean that added_tokens.json is missing
 
 
-def find_words(model: Path, vocab_dir: Path | None, n_vocab: int) -> Vocab:
-    """The vocabulary of a model with `n_vocab` rows in its embedding.
+def find_words(model: Path, vocab_dir: Path | None, n_vocab: int | None) -> Vocab:
+    """The vocabulary of a model with `n_vocab` rows in its embedding; None: with as many as there are tokens.
 
     Looked for in `vocab_dir` (a folder or the file itself), else beside the model, else one folder up. Raises
     UserError where there is none or it is of another size.
@@ -26,13 +26,14 @@ def find_words(model: Path, vocab_dir: Path | None, n_vocab: int) -> Vocab:
     if n_vocab == len(vocab):
         return vocab  # the model has no rows for added tokens
     total = len(vocab) + len(added)
-    if n_vocab == total:
+    if n_vocab in (None, total):
         return dataclasses.replace(
             vocab,
             pieces=vocab.pieces + added,
             scores=[*(vocab.scores or []), *(ADDED_SCORE for _ in added)],
             types=vocab.types + [int(TokenType.USER_DEFINED)] * len(added),
         )
+    assert n_vocab is not None
     names = f"{path} with {extra.name}" if added else str(path)
     hint = "give the tokenizer.model that came with this model"
     if total < n_vocab < total + _NEARLY and not added:
