@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
 
 from alpaca_tui.chat.settings import SETTINGS, Applies
+from alpaca_tui.cli import ALIASES, VERBS, parser_for
 from tools.guide import facts
 from tools.guide.generate import Generator
 
 KEYS = {
     "Ctrl+J", "Ctrl+C", "Ctrl+R", "Ctrl+N", "Ctrl+O", "Ctrl+T", "Ctrl+Y", "Ctrl+P", "Ctrl+Q",
-    "F1", "F2", "F4", "F6", "Enter", "Esc", "Up", "Down", "PgUp", "PgDn",
+    "F1", "F2", "F4", "F5", "F6", "F7", "Enter", "Esc", "Up", "Down", "PgUp", "PgDn",
 }  # fmt: skip
 OTHER_FLAGS = {"-m", "-f", "-ins", "-p", "--help", "--version"}
+VERB_FLAGS = {  # flags of a verb, and what verb
+    "--base_model": "merge", "--lora_model": "merge", "--output_type": "merge", "--output_dir": "merge",
+    "--container": "convert",
+}  # fmt: skip
 FORMATS = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K"}
-LATER = {"convert", "quantize", "merge", "verify"}
-NOW = {"main", "inspect"}
 WHEN = {
     "en": {Applies.TOKEN: "next token", Applies.MESSAGE: "next message", Applies.RELOAD: "reload"},
     "zh": {Applies.TOKEN: "下一个 token", Applies.MESSAGE: "下一条消息", Applies.RELOAD: "重新加载"},
@@ -38,7 +42,7 @@ def by_flag(flag: str):
 
 
 def test_flags_exist(known: facts.Facts) -> None:
-    flags = {flag for setting in SETTINGS for flag in setting.flags} | OTHER_FLAGS
+    flags = {flag for setting in SETTINGS for flag in setting.flags} | OTHER_FLAGS | set(VERB_FLAGS)
     named = set(re.findall(r"(?<![\w\-])--?[a-z][a-z_\-]*", says(known)))
     assert named - flags == set()
     assert {"--temp", "-m", "-c"} <= named
@@ -50,13 +54,26 @@ def test_keys_exist(known: facts.Facts) -> None:
     assert {key for key in KEYS if key not in says(known)} == set()
 
 
-def test_commands_exist_or_are_said_to_come_later(known: facts.Facts) -> None:
+def test_commands_exist(known: facts.Facts) -> None:
+    commands = set(VERBS) | set(ALIASES)
+    named: set[str] = set()
     for section in known.sections.values():
         for say in section.says:
-            verbs = set(re.findall(r"alpaca-tui ([a-z]+) (?=-|FILE|DIR|IN|comes|以后)", say))
-            assert verbs <= NOW | LATER, say
-            if verbs & LATER:
-                assert "later" in say or "以后" in say, say
+            assert "not in this version" not in say and "comes later" not in say, say
+            verbs = set(re.findall(r"alpaca-tui ([a-z][a-z.\-]*)(?= -| [A-Z]| zh-models| ggml-| DIR)", say))
+            assert verbs <= commands, say
+            named |= verbs
+    listed = known.sections["commands_list"].says[0].rstrip(".。")
+    listed = re.split("Its commands: |命令有 ", listed)[1]
+    assert set(re.split(", |、", listed)) == set(VERBS)
+    assert named >= set(VERBS) - {"main"}
+
+
+def test_flags_of_commands_exist() -> None:
+    for flag, verb in VERB_FLAGS.items():
+        parser = parser_for(verb)
+        importlib.import_module(f"alpaca_tui.commands.{verb}").add_arguments(parser)
+        assert flag.replace("_", "-") in parser.format_help()
 
 
 def test_defaults_are_those_of_the_program(known: facts.Facts) -> None:

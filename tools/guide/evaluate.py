@@ -105,17 +105,28 @@ class Speaker:
         return int(index[keep][torch.multinomial(chance, 1, generator=self.random)])
 
     def talk(self, asked: list[str], prompt: bool = True, before: Sequence[Turn] = ()) -> tuple[str, bool]:
-        """The last answer of a conversation with these questions, `before` having been said already."""
-        ids = list(self.tokenizer.prompt) if prompt else []
-        for turn in before:
-            ids += self.tokenizer.question(turn.user) + self.tokenizer.answer(turn.answer)
+        """The last answer of a conversation with these questions, `before` having been said already.
+
+        Where it all would not fit in the context, the oldest turns are left out, as the program does.
+        """
+        turns = [self.tokenizer.question(t.user) + self.tokenizer.answer(t.answer) for t in before]
         text, ended = "", False
         for question in asked:
-            ids += self.tokenizer.question(question)
+            ids = self.fitting(turns, self.tokenizer.question(question), prompt)
             answer, ended = self.reply(ids)
-            ids += [*answer, tok.EOS]
+            turns.append([*self.tokenizer.question(question), *answer, tok.EOS])
             text = self.tokenizer.decode(answer)
         return text, ended
+
+    def fitting(self, turns: list[list[int]], question: list[int], prompt: bool = True) -> list[int]:
+        """The instruction text, as many of the last turns as leave room for an answer, and the question."""
+        head = self.tokenizer.prompt if prompt else []
+        room = self.model.config.n_ctx - MAX_TOKENS - len(head) - len(question)
+        first = len(turns)
+        while first and len(turns[first - 1]) <= room:
+            first -= 1
+            room -= len(turns[first])
+        return [*head, *(token for turn in turns[first:] for token in turn), *question]
 
 
 def open_gguf(path: Path) -> tuple[Guide, Tokenizer]:

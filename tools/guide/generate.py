@@ -32,6 +32,7 @@ TAILS = {
 MIXED = {"模型": "model", "回答": "answer", "设置": "settings", "对话": "chat",
          "停止": "stop", "复制": "copy", "退出": "quit", "打开": "open", "温度": "temperature",
          "上下文": "context", "线程": "threads", "帮助": "help", "参数": "flag"}  # fmt: skip
+HAN = re.compile("[一-鿿]")
 LATIN_NEXT_TO_HAN = re.compile(r"(?<=[一-鿿])(?=[A-Za-z0-9\-])|(?<=[A-Za-z0-9])(?=[一-鿿])")
 
 
@@ -58,7 +59,7 @@ class Generator:
         for section in f.sections.values():
             breadth = sum(4 if kind != "ask" else 1 for kind, _ in section.asks)
             raw.append(
-                0.0 if section.name == "outside" else min(2.0, max(0.8, breadth / 8)) * section.rows**-0.45
+                0.0 if section.name == "outside" else min(2.0, max(0.8, breadth / 8)) * section.rows**-0.35
             )
         inside = sum(raw)
         return [w or inside * SHARE_OUTSIDE / (1 - SHARE_OUTSIDE) for w in raw]
@@ -90,6 +91,12 @@ class Generator:
         return talk
 
     def question(self, f: Facts, section: Section) -> str:
+        text = self._question(f, section)
+        while f.lang == "zh" and not HAN.search(text):  # "quit", "top_k": who types that reads English
+            text = self._question(f, section)
+        return text
+
+    def _question(self, f: Facts, section: Section) -> str:
         rng = self.rng
         weights = [3.0 if kind in ("do", "what", "key") else 1.0 for kind, _ in section.asks]
         kind, pattern = rng.choices(section.asks, weights)[0]
@@ -107,14 +114,14 @@ class Generator:
             text = rng.choice(f.frames["opener"]) + text
         if rng.random() < 0.06:
             text += rng.choice(TAILS["en"])
-        if rng.random() < 0.15:
+        if rng.random() < 0.2:
             text = self._slip(text)
         if rng.random() < 0.25:
             text = text.replace("'", "")
         if rng.random() < 0.45:
             text = text[:1].upper() + text[1:]
             text = re.sub(r"\bi\b", "I", text)
-        if rng.random() < 0.012:
+        if rng.random() < 0.07:
             text = text.upper()
         if text[-1] not in "?!.":
             text += rng.choices(("", "?", ".", "!", "??", " ?"), (40, 48, 6, 2, 2, 2))[0]

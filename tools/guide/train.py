@@ -3,6 +3,7 @@
 One batch in four is of single questions, the others of long conversations; both are generated on the fly,
 from a seed and the number of the step, so a run that was interrupted sees what it would have seen.
 The loss is on the answers; during the first stretch, a little of it is on the questions and headers too.
+`--start FOLDER` begins with the weights and the tokenizer of another run, when facts have changed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import argparse
 import csv
 import ctypes
 import math
+import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -110,9 +112,11 @@ def save(path: Path, state: dict[str, object]) -> None:
     path.with_suffix(".tmp").replace(path)
 
 
-def train(out: Path, recipe: Recipe, save_every: int = 100) -> None:
+def train(out: Path, recipe: Recipe, save_every: int = 100, start: Path | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     pieces = out / "tokenizer.model"
+    if start is not None and not pieces.exists():
+        shutil.copyfile(start / "tokenizer.model", pieces)
     if not pieces.exists():
         pieces.write_bytes(tok.learn())
     tokenizer = Tokenizer.open(pieces)
@@ -129,15 +133,18 @@ def train(out: Path, recipe: Recipe, save_every: int = 100) -> None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         step, elapsed = state["step"], state["elapsed"]
+    elif start is not None:
+        model.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["model"])
     batches = Batches(tokenizer, recipe.seed)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, from step {step}", flush=True)
+    clean_from = CLEAN_FROM if start is None else 0.0
     tokens, mean, last = 0, 0.0, time.monotonic()
     while True:
         progress = max(step / recipe.steps, elapsed / (60 * recipe.minutes))
         rate = learning_rate(recipe, step, progress)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        ids, weight = batches.get(step, EARLY_WEIGHT if progress < CLEAN_FROM else 0.0, recipe)
+        ids, weight = batches.get(step, EARLY_WEIGHT if progress < clean_from else 0.0, recipe)
         with torch.autocast("cpu", torch.bfloat16):
             loss = model.loss(ids, weight)
         loss.backward()
@@ -181,12 +188,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/guide"))
     parser.add_argument("--minutes", type=float, default=Recipe.minutes)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--lr", type=float, default=Recipe.lr, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--start", type=Path, help="the folder of a run whose weights to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_memory()
-    train(args.out, Recipe(minutes=args.minutes, steps=args.steps), args.save_every)
+    recipe = replace(Recipe(), minutes=args.minutes, steps=args.steps, lr=args.lr, seed=args.seed)
+    train(args.out, recipe, args.save_every, args.start)
 
 
 if __name__ == "__main__":
