@@ -39,7 +39,8 @@ from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
 from alpaca_tui.tui.widgets.sidebar import Sidebar
 from alpaca_tui.tui.widgets.status import Status, StatusBar
-from alpaca_tui.tui.widgets.transcript import Transcript, Welcome
+from alpaca_tui.tui.widgets.transcript import Transcript
+from alpaca_tui.tui.widgets.welcome import Welcome
 
 TICK = 1 / 25  # seconds between looks at the engine while it works
 TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
@@ -99,7 +100,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
     def compose(self) -> ComposeResult:
         say = self.strings
         self.welcome_page = Welcome()
-        self.transcript = Transcript(say, self.welcome_page)
+        self.transcript = Transcript(say)
         self.sidebar = Sidebar(self.session, self.change_setting, say)
         self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
         self.status_bar = StatusBar(say)
@@ -108,6 +109,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
         yield self._too_small
         yield self._title
         with Horizontal(id="main"):
+            yield self.welcome_page
             yield self.transcript
             yield Static(Content(say("more_below")), id="more")
             yield self.sidebar
@@ -189,15 +191,15 @@ class AlpacaApp(Actions, inherit_bindings=False):
         session, transcript = self.session, self.transcript
         match change:
             case changes.ReplyText(message, text):
-                if view := transcript.view_of(message):
-                    view.grown(text)
+                transcript.grown(message, text)
             case changes.MessageAdded(message):
+                self.main.add_class("talked")
                 transcript.add(message, session.conversation)
                 self.show_title()
             case changes.MessageChanged(message):
-                if view := transcript.view_of(message):
-                    view.changed()
+                transcript.changed(message)
             case changes.PathChanged():
+                self.main.set_class(bool(len(session.conversation)), "talked")
                 transcript.show_path(session.conversation)
                 transcript.mark_memory(session.memory_start)
                 self.show_title()

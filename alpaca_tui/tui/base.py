@@ -15,7 +15,8 @@ from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.sidebar import Sidebar
 from alpaca_tui.tui.widgets.status import StatusBar
-from alpaca_tui.tui.widgets.transcript import Transcript, Welcome
+from alpaca_tui.tui.widgets.transcript import Transcript
+from alpaca_tui.tui.widgets.welcome import Welcome
 
 
 class BaseApp(App[int], inherit_bindings=False):

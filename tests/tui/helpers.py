@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from alpaca_tui.chat.conversation import Message
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.tui.app import AlpacaApp
-from alpaca_tui.tui.widgets.message import MessageView
+from alpaca_tui.tui.widgets.message import MessageRows
 from tests.tui.scripted_engine import Script, ScriptedEngine
 
 MODEL = Path("scripted-7B.gguf")
@@ -77,8 +77,8 @@ class Chat:
         return self.app.session.conversation.path()
 
     @property
-    def views(self) -> list[MessageView]:
-        return self.app.transcript.views
+    def shown(self) -> list[MessageRows]:
+        return self.app.transcript.messages
 
     def lines(self) -> list[str]:
         """The rows of the screen as text, trailing space cut off."""

@@ -66,7 +66,7 @@ async def test_ctrl_c_copies_a_selection_first() -> None:
     async with chat(slow()) as c:
         await c.send("hello")
         await c.advance(0.5)
-        c.app.screen._select_all_in_widget(c.views[0])
+        c.app.transcript.select_lines(0, 0)
         await c.press("ctrl+c")
         assert c.app.clipboard == "hello" and c.engine.stops == 0 and "Copied" in c.app.notice.text
         await c.press("ctrl+c")

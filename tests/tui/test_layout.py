@@ -29,6 +29,7 @@ async def test_a_conversation(size: tuple[int, int], language: str) -> None:
 
 async def test_80x24_keeps_14_rows_for_the_conversation_and_names_the_model() -> None:
     async with chat(size=(80, 24)) as c:
+        await c.ask("hello")
         assert c.app.transcript.size.height >= 14 and "scripted-7B" in c.lines()[-1]
         assert "Temperature" not in c.text()
 

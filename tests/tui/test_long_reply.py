@@ -11,7 +11,8 @@ from textual.widget import Widget
 
 from alpaca_tui.tui.markdown.lines import Line
 from alpaca_tui.tui.markdown.stream import LONG as LONG_PARAGRAPH
-from alpaca_tui.tui.widgets.message import MessageView
+from alpaca_tui.tui.widgets.message import MessageRows
+from alpaca_tui.tui.widgets.transcript import Transcript
 from tests.tui.helpers import chat
 from tests.tui.samples import LONG
 from tests.tui.scripted_engine import Script
@@ -24,14 +25,14 @@ def widgets(root: Widget) -> int:
 async def test_4000_tokens_stream_within_a_budget() -> None:
     assert len(LONG) / 4 > 4000
     wrapped = drawn = mounted = 0
-    rows, render_line, mount = Line.rows, MessageView.render_line, Widget.mount
+    rows, render_line, mount = Line.rows, Transcript.render_line, Widget.mount
 
     def counting_rows(self: Line, width: int) -> object:
         nonlocal wrapped
         wrapped += 1
         return rows(self, width)
 
-    def counting_render(self: MessageView, y: int) -> object:
+    def counting_render(self: Transcript, y: int) -> object:
         nonlocal drawn
         drawn += 1
         return render_line(self, y)
@@ -43,12 +44,12 @@ async def test_4000_tokens_stream_within_a_budget() -> None:
 
     async with chat(Script(replies=[LONG], rate=100), size=(100, 30)) as c:
         await c.send("hello")
-        document = c.views[-1].document
+        document = c.shown[-1].document
         assert document is not None
         before, flushes = widgets(c.app.screen), 0
         with (
             patch.object(Line, "rows", counting_rows),
-            patch.object(MessageView, "render_line", counting_render),
+            patch.object(Transcript, "render_line", counting_render),
             patch.object(Widget, "mount", counting_mount),
         ):
             while c.app.session.busy:
@@ -67,26 +68,40 @@ async def test_the_finished_reply_is_the_markdown_of_its_text() -> None:
 
     async with chat(Script(replies=[LONG], rate=1000)) as c:
         await c.ask("hello")
-        assert [line.plain for line in c.views[-1]._lines] == [line.plain for line in render(LONG)]
+        assert [line.plain for line in c.shown[-1].lines] == [line.plain for line in render(LONG)]
 
 
-async def test_old_messages_are_one_widget_each_and_are_left_alone() -> None:
+async def test_a_chat_of_many_messages_costs_what_is_visible() -> None:
+    wrapped = drawn = 0
+    rows, draw = Line.rows, MessageRows.draw
+
+    def counting_rows(self: Line, width: int) -> object:
+        nonlocal wrapped
+        wrapped += 1
+        return rows(self, width)
+
+    def counting_draw(self: MessageRows, *args: object) -> object:
+        nonlocal drawn
+        drawn += 1
+        return draw(self, *args)  # type: ignore[arg-type]
+
     async with chat(Script(replies=["- a\n- b\n\n```\ncode\n```\n"]), size=(80, 24)) as c:
-        for i in range(40):
+        before = widgets(c.app.screen)
+        for i in range(300):
             c.app.session.submit(f"question {i}")
+            c.engine.finish_all()
+            c.app.pump()
+        await c.settle()
+        assert len(c.shown) == 600 and widgets(c.app.screen) == before
+        with patch.object(Line, "rows", counting_rows), patch.object(MessageRows, "draw", counting_draw):
+            await c.send("x")
             await c.finish()
-        assert len(c.views) == 80 and widgets(c.app.transcript) < 80 + 12
-        touched: set[MessageView] = set()
-        render_line = MessageView.render_line
-
-        def seen(self: MessageView, y: int) -> object:
-            touched.add(self)
-            return render_line(self, y)
-
-        with patch.object(MessageView, "render_line", seen):
-            await c.send("one more")
-            await c.finish()
-        assert len(touched) < 10
+            assert wrapped < 60 and drawn < 10 * 24
+            drawn = 0
+            await c.press("pageup")
+            assert drawn <= 3 * 24
+        await c.press("ctrl+home")
+        assert "question 0" in c.text()
 
 
 async def test_the_screen_is_looked_after_at_most_25_times_a_second() -> None:

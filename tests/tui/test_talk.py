@@ -133,7 +133,7 @@ async def test_a_new_chat_while_the_old_reply_still_runs() -> None:
         await c.send("anew")
         await c.finish()
         assert [m.text for m in c.path] == ["anew", "Fresh."]
-        assert "old" not in c.text() and len(c.views) == 2
+        assert "old" not in c.text() and len(c.shown) == 2
 
 
 async def test_messages_wait_in_view_and_are_sent_in_turn() -> None:
@@ -195,9 +195,28 @@ async def test_a_selection_over_wrapped_chinese_has_no_breaks_in_it() -> None:
     text = "这是一个很长的句子" * 12
     async with chat(Script(replies=[text]), size=(60, 30)) as c:
         await c.ask("hello")
-        view = c.views[-1]
-        c.app.screen._select_all_in_widget(view)
+        row = c.row_of("这是一个")
+        await c.pilot.double_click(offset=(10, row + 1))
         assert c.app.screen.get_selected_text() == text
+
+
+async def test_three_clicks_select_a_message_and_no_more() -> None:
+    async with chat(Script(replies=["One.\n\nTwo."])) as c:
+        await c.ask("hello")
+        await c.pilot.triple_click(offset=(5, c.row_of("Two.")))
+        assert c.app.screen.get_selected_text() == "One.\n\nTwo."
+
+
+async def test_a_selection_over_several_messages() -> None:
+    async with chat(Script(replies=["First answer.", "Second answer."])) as c:
+        await c.ask("one")
+        await c.ask("two")
+        first, last = c.row_of("First"), c.row_of("Second")
+        await c.pilot.mouse_down(offset=(c.lines()[first].index("answer"), first))
+        await c.pilot.hover(offset=(c.lines()[last].index("answer") - 2, last))
+        await c.pilot.mouse_up(offset=(c.lines()[last].index("answer") - 2, last))
+        await c.press("ctrl+c")
+        assert c.app.clipboard == "answer.\n\ntwo\n\nSecond"
 
 
 async def test_the_palette_has_every_command() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from alpaca_tui.tui.widgets.transcript import MemoryLine
 from tests.tui.helpers import Chat, chat
 from tests.tui.samples import CHINESE, LONG, MIXED
 from tests.tui.scripted_engine import Script
@@ -77,7 +76,9 @@ async def test_the_place_where_memory_begins_is_marked() -> None:
         assert c.row_of("two") < row < c.row_of("three")
         c.engine.script.cut = 3
         await c.ask("five")
-        assert len(c.app.query(MemoryLine)) == 1 and c.row_of("memory begins here") > c.row_of("three")
+        assert c.text().count("memory begins here") == 1 and c.row_of("memory begins here") > c.row_of(
+            "three"
+        )
         await c.press("ctrl+n")
         assert "memory begins here" not in c.text()
 
@@ -102,10 +103,10 @@ async def test_a_resized_view_is_what_a_fresh_one_would_be(width: int) -> None:
         await c.ask("hello")
         await c.pilot.resize_terminal(width, 60)
         await c.settle()
-        resized = [row.text.plain for _, row in c.views[-1]._rows]
+        resized = [row.text.plain for _, row in c.shown[-1].rows]
     async with chat(Script(replies=[MIXED]), size=(width, 60)) as c:
         await c.ask("hello")
-        assert [row.text.plain for _, row in c.views[-1]._rows] == resized
+        assert [row.text.plain for _, row in c.shown[-1].rows] == resized
 
 
 async def click_everywhere(c: Chat) -> None:
@@ -137,7 +138,7 @@ async def test_a_selection_in_a_reply_that_is_then_shortened() -> None:
     async with chat(Script(replies=[MIXED, "x"], rate=100)) as c:
         await c.send("hello")
         await c.advance(2)
-        c.app.screen._select_all_in_widget(c.views[-1])
+        c.app.transcript.select_lines(2, 9)
         await c.press("ctrl+r")
         await c.finish()
         assert c.app.screen.get_selected_text() in (None, "")

@@ -1,20 +1,19 @@
-"""One message: a coloured bar, a quiet header, the text, and a note where it was stopped or cut.
+"""One message as rows: a coloured bar, a quiet header, the text, and a note where it was stopped or cut.
 
-The whole message is one widget that draws row by row, so that a reply of thousands of tokens costs no more
-than its visible rows, and one that is written only the rows that change.
+Not a widget: the transcript draws the rows of all messages itself, so that a reply of thousands of tokens, or
+a chat of thousands of messages, costs no more than what is visible of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
+from typing import Protocol
 
 from rich.segment import Segment
 from textual.content import Content
-from textual.geometry import Region, Size
-from textual.selection import Selection
-from textual.strip import Strip
 from textual.style import Style
-from textual.widget import Widget
 
 from alpaca_tui.chat.conversation import Message, MessageState, Role
 from alpaca_tui.engine.protocol import FinishReason
@@ -26,193 +25,216 @@ from alpaca_tui.tui.markdown.stream import Document
 from alpaca_tui.tui.strings import Strings
 
 MAX_TEXT = 96  # cells: 48 Chinese characters a row is as long as reads well
+MIN_TEXT = 2
+BAR = " ▎ "
+Span = tuple[int, int]
 
 
-class MessageView(Widget):
-    """A view of `message`. `changed()` after its state changed, `grown(text)` after text was added."""
+@dataclass(frozen=True)
+class Painter:
+    """Turns content into segments. `selected(line)` is the selected part of a line, end -1: to its end."""
 
-    DEFAULT_CSS = """
-    MessageView {
-        height: auto;
-        width: 1fr;
-        margin: 0 1 1 1;
-        padding: 0 1;
-        border-left: wide $rule;
-        &.user { border-left: wide $act; }
-        &.streaming { border-left: wide $now; }
-        &.failed { border-left: wide $loss; }
-    }
+    base: Style
+    parse: Callable[[str | Style], Style]
+    selected: Callable[[int], Span | None]
+    selection: Style
+
+    def segments(self, content: Content, base: Style | None = None) -> list[Segment]:
+        base = base or self.base
+        rendered = content.render(base, end="", parse_style=self.parse)
+        return [Segment(text, (base + style).rich_style) for text, style in rendered if text]
+
+    def text(self, row: Row, line: int, base: Style) -> list[Segment]:
+        """The text of a row, each piece with its place in the line, which mouse selection goes by."""
+        segments: list[Segment] = []
+        x = row.offset
+        content = self._marked(row, line)
+        for text, style in content.render(base, end="", parse_style=self.parse):
+            segments.append(Segment(text, (base + style).rich_style_with_offset(x, line)))
+            x += len(text)
+        return segments
+
+    def _marked(self, row: Row, line: int) -> Content:
+        span = self.selected(line)
+        if span is None:
+            return row.text
+        start = max(span[0] - row.offset, 0)
+        end = len(row.text) if span[1] == -1 else min(span[1] - row.offset, len(row.text))
+        return row.text.stylize(self.selection, start, end) if start < end else row.text
+
+
+class Entry(Protocol):
+    """A part of the transcript: rows to draw, and lines to select and copy."""
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def lines(self) -> Sequence[Line]: ...
+
+    def set_width(self, width: int) -> None: ...
+
+    def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
+        """Row `y`; `first_line` is the number of its first line in the whole transcript."""
+        ...
+
+
+class MemoryLine:
+    """A dashed line: the model has forgotten what stands above."""
+
+    height = 2
+    lines: Sequence[Line] = ()
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._width = MAX_TEXT
+
+    def set_width(self, width: int) -> None:
+        self._width = min(width, MAX_TEXT + len(BAR))
+
+    def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
+        if y:
+            return []
+        label = f" {self._text} "
+        dashes = max(self._width - Content(label).cell_length - 1, 4)
+        text = " " + glyphs.DASH * (dashes // 2) + label + glyphs.DASH * (dashes - dashes // 2)
+        return painter.segments(Content.styled(text, "$now").truncate(self._width, ellipsis=True))
+
+
+class MessageRows:
+    """The rows of `message`. `changed()` after its state changed, `grown(text)` after text was added.
+
+    `height` counts the blank row behind it. `lines` are those of its text.
     """
 
     def __init__(self, message: Message, strings: Strings, version: tuple[int, int] = (1, 1)) -> None:
-        super().__init__(classes=message.role.value)
         self.message = message
         self.version = version
+        self.lines: list[Line] = []
+        self.rows: list[tuple[int, Row]] = []
+        self.document: Document | None = None
         self._strings = strings
-        self._document: Document | None = None
-        self._lines: list[Line] = []
-        self._rows: list[tuple[int, Row]] = []
         self._first_row: list[int] = []
         self._width = 0
+        self._notes: list[Content] = []
         if message.role is Role.USER:
-            self._lines = plain(message.text)
+            self.lines = plain(message.text)
         else:
-            self._document = Document()
-            self._document.append(message.text)
-            if message.state is not MessageState.STREAMING:
-                self._document.finish()
-            self._lines = self._document.lines
-        self._classify()
-
-    @property
-    def document(self) -> Document | None:
-        return self._document
-
-    # --- what happened -------------------------------------------------------------------------------------
-
-    def grown(self, text: str) -> None:
-        """`text` was added to the reply."""
-        if self._document is None:
-            return
-        self._document.append(text)
-        self._update(self._document.first_changed)
-
-    def changed(self) -> None:
-        """The reply was finished, or opened again."""
-        if self._document is not None:
-            if self.message.state is MessageState.STREAMING:
-                self._document.resume()
-            else:
-                self._document.finish()
-        self._classify()
-        self._update(0, layout=True)
-
-    def _classify(self) -> None:
-        self.set_class(self.message.state is MessageState.STREAMING, "streaming")
-        self.set_class(self.message.state is MessageState.FAILED, "failed")
-
-    def _update(self, first_changed: int, layout: bool = False) -> None:
-        assert self._document is not None
-        self._lines = self._document.lines
-        if not self._width:
-            self.refresh(layout=True)
-            return
-        height = len(self._rows)
-        first = self._first_row[first_changed] if first_changed < len(self._first_row) else height
-        before = self._rows[first:]
-        self._wrap(first_changed)
-        if layout or len(self._rows) != height:
-            self.refresh(layout=True)
-            return
-        same = sum(1 for _ in takewhile(_same, zip(before, self._rows[first:], strict=False)))
-        top = min(first + same, max(height - 1, 0))  # the last row in any case: the caret is on it
-        self.refresh(Region(0, 1 + top, self.content_size.width, height - top))
-
-    # --- rows ----------------------------------------------------------------------------------------------
-
-    def _wrap(self, first: int) -> None:
-        """Wraps the lines from `first` on; those before have their rows."""
-        first = min(first, len(self._first_row))
-        if first < len(self._first_row):
-            del self._rows[self._first_row[first] :]
-            del self._first_row[first:]
-        for index in range(first, len(self._lines)):
-            self._first_row.append(len(self._rows))
-            self._rows += [(index, row) for row in self._lines[index].rows(self._width)]
-
-    def _set_width(self, width: int) -> None:
-        width = max(min(width, MAX_TEXT), 2)
-        if width != self._width:
-            self._width = width
-            if self._document is not None:
-                self._document.set_width(width)
-                self._lines = self._document.lines
-            self._wrap(0)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        # Textual's stream layout takes only the gutter off `width`: the margins are still in it, and a text
-        # wrapped for that much would lose its last rows.
-        self._set_width(width - self.styles.margin.width)
-        return 1 + max(len(self._rows), self._streaming) + len(self._notes(self._width))
+            self.document = Document()
+            self.document.append(message.text)
+            if not self._streaming:
+                self.document.finish()
+            self.lines = self.document.lines
 
     @property
     def _streaming(self) -> bool:
         return self.message.state is MessageState.STREAMING
 
+    @property
+    def _body(self) -> int:
+        return max(len(self.rows), int(self._streaming))
+
+    @property
+    def height(self) -> int:
+        return 1 + self._body + len(self._notes) + 1
+
+    def set_width(self, width: int) -> None:
+        """Wraps for a transcript of `width` cells; 0 as long as it is not on the screen."""
+        if not width:
+            return
+        width = max(min(width - len(BAR), MAX_TEXT), MIN_TEXT)
+        if width != self._width:
+            self._width = width
+            if self.document is not None:
+                self.document.set_width(width)
+                self.lines = self.document.lines
+            self._wrap(0)
+            self._write_notes()
+
+    def grown(self, text: str) -> int:
+        """`text` was added to the reply. Returns the first row that is to be drawn again."""
+        if self.document is None:
+            return self.height
+        self.document.append(text)
+        self.lines = self.document.lines
+        changed = self.document.first_changed
+        first = self._first_row[changed] if changed < len(self._first_row) else len(self.rows)
+        before = self.rows[first:]
+        self._wrap(changed)
+        same = sum(1 for _ in takewhile(_same, zip(before, self.rows[first:], strict=False)))
+        last = len(self.rows) - 1 if len(self.rows) <= first + same else first + same
+        return 1 + max(min(last, first + len(before) - 1), 0)  # the caret was on the last row
+
+    def changed(self) -> None:
+        """The reply was finished, or opened again."""
+        if self.document is not None:
+            if self._streaming:
+                self.document.resume()
+            else:
+                self.document.finish()
+            self.lines = self.document.lines
+        self._wrap(0)
+        self._write_notes()
+
+    def _wrap(self, first: int) -> None:
+        """Wraps the lines from `first` on; those before have their rows."""
+        if not self._width:
+            return
+        first = min(first, len(self._first_row))
+        if first < len(self._first_row):
+            del self.rows[self._first_row[first] :]
+            del self._first_row[first:]
+        for index in range(first, len(self.lines)):
+            self._first_row.append(len(self.rows))
+            self.rows += [(index, row) for row in self.lines[index].rows(self._width)]
+
+    def _write_notes(self) -> None:
+        note = self._note()
+        self._notes = note.wrap(self._width) if note is not None and self._width else []
+
     # --- drawing -------------------------------------------------------------------------------------------
 
-    def render_line(self, y: int) -> Strip:
-        width = self.content_size.width
-        self._set_width(width)
-        base = self.visual_style
-        rows = max(len(self._rows), self._streaming)
+    def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
+        if not 0 <= y < self.height - 1:
+            return []
+        bar = painter.segments(Content.styled(BAR, self._colour()))
         if y == 0:
-            segments = self._segments(self._header(min(width, MAX_TEXT)), base)
-        elif y <= rows:
-            segments = self._row_segments(y - 1, base)
-        else:
-            notes = self._notes(width)
-            segments = self._segments(notes[y - 1 - rows], base) if y - 1 - rows < len(notes) else []
-        return Strip(segments).adjust_cell_length(width, base.rich_style)
+            return bar + painter.segments(self._header())
+        if y <= self._body:
+            return bar + self._row(y - 1, first_line, painter)
+        return bar + painter.segments(self._notes[y - 1 - self._body])
 
-    def _row_segments(self, index: int, base: Style) -> list[Segment]:
+    def _colour(self) -> str:
+        if self._streaming:
+            return "$now"
+        if self.message.state is MessageState.FAILED:
+            return "$loss"
+        return "$act" if self.message.role is Role.USER else "$rule"
+
+    def _row(self, index: int, first_line: int, painter: Painter) -> list[Segment]:
         segments: list[Segment] = []
-        if index < len(self._rows):
-            line_index, row = self._rows[index]
-            style = base + Style.parse(row.fill) if row.fill else base
-            segments = self._segments(row.prefix, style) if row.prefix else []
-            x = row.offset
-            for text, own in self._selected(row, line_index).render(
-                style, end="", parse_style=self.app.stylesheet.parse_style
-            ):
-                segments.append(Segment(text, (style + own).rich_style_with_offset(x, line_index)))
-                x += len(text)
-            if row.fill:
-                used = sum(segment.cell_length for segment in segments)
-                segments.append(Segment(" " * (self._width - used), style.rich_style))
-                return segments
-        if self._streaming and index >= len(self._rows) - 1:
-            caret = Content.styled(glyphs.CARET, "$now")
-            if sum(segment.cell_length for segment in segments) < self._width:
-                segments += self._segments(caret, base)
+        if index < len(self.rows):
+            line, row = self.rows[index]
+            base = painter.base + painter.parse(row.fill) if row.fill else painter.base
+            segments = painter.segments(row.prefix, base) + painter.text(row, first_line + line, base)
+        used = sum(segment.cell_length for segment in segments)
+        if index < len(self.rows) and row.fill:
+            return [*segments, Segment(" " * (self._width - used), base.rich_style)]
+        if self._streaming and index >= len(self.rows) - 1 and used < self._width:
+            segments += painter.segments(Content.styled(glyphs.CARET, "$now"))
         return segments
 
-    def _segments(self, content: Content, base: Style) -> list[Segment]:
-        rendered = content.render(base, end="", parse_style=self.app.stylesheet.parse_style)
-        return [Segment(text, (base + style).rich_style) for text, style in rendered]
-
-    def _selected(self, row: Row, line_index: int) -> Content:
-        """The text of a row, with what of it is selected marked."""
-        selection = self.text_selection
-        span = selection.get_span(line_index) if selection else None
-        if span is None:
-            return row.text
-        start, end = span
-        start = max(start - row.offset, 0)
-        end = len(row.text) if end == -1 else min(end - row.offset, len(row.text))
-        if start >= end:
-            return row.text
-        return row.text.stylize(self.screen.get_visual_style("screen--selection", partial=True), start, end)
-
-    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        try:
-            return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
-        except IndexError:  # the reply became shorter since
-            return None
-
-    # --- header and notes ----------------------------------------------------------------------------------
-
-    def _header(self, width: int) -> Content:
+    def _header(self) -> Content:
         message, say = self.message, self._strings
-        user = message.role is Role.USER
-        name = say("you") if user else clean(message.model) or say("assistant")
-        if message.by_guide:
-            name = say("guide_name")
-        left = Content.styled(name, "bold $act" if user else "bold $quiet")
+        if message.role is Role.USER:
+            left = Content.styled(say("you"), "bold $act")
+        else:
+            name = say("guide_name") if message.by_guide else clean(message.model) or say("assistant")
+            left = Content.styled(name, "bold $quiet")
         right = self._info()
-        space = width - left.cell_length - right.cell_length
+        space = self._width - left.cell_length - right.cell_length
         if space < 2:
-            return left.truncate(width, ellipsis=True)
+            return left.truncate(self._width, ellipsis=True)
         return left + Content(" " * space) + right
 
     def _info(self) -> Content:
@@ -230,11 +252,6 @@ class MessageView(Widget):
             markup = f"[$quiet]{number}/{count}[/] {before} {after}"
             parts.append(Content.from_markup(markup))
         return Content.styled(" · ", "$quiet").join(parts)
-
-    def _notes(self, width: int) -> list[Content]:
-        """The lines under the text, wrapped."""
-        note = self._note()
-        return note.wrap(min(width, MAX_TEXT)) if note else []
 
     def _note(self) -> Content | None:
         message, say = self.message, self._strings

@@ -1,188 +1,229 @@
-"""The conversation on screen: the views of the active path, and where the model's memory begins."""
+"""The conversation on screen.
+
+One widget draws all messages: a virtual list of rows, of which only the visible ones are made. Textual lays
+out every child of a container again whenever one of them grows; here a reply that grows changes one number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from itertools import accumulate
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.content import Content
-from textual.geometry import Offset
-from textual.widget import Widget
-from textual.widgets import Static
+from textual import events
+from textual.geometry import Offset, Region, Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
 
 from alpaca_tui.chat.conversation import Conversation, Message
-from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.widgets.message import MAX_TEXT, MessageView
+from alpaca_tui.tui.widgets.message import Entry, MemoryLine, MessageRows, Painter
+
+TOP = 1  # blank rows above the first message
 
 
-class MemoryLine(Widget):
-    """A dashed line: the model has forgotten what stands above."""
-
-    DEFAULT_CSS = """
-    MemoryLine { height: 1; margin: 0 1 1 1; color: $now; }
-    """
-    ALLOW_SELECT = False
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
-    def render(self) -> Content:
-        width = min(self.content_size.width, MAX_TEXT + 3)
-        label = Content(f" {self._text} ")
-        dashes = max(width - label.cell_length, 4)
-        line = Content(glyphs.DASH * (dashes // 2)) + label + Content(glyphs.DASH * (dashes - dashes // 2))
-        return line.truncate(self.content_size.width, ellipsis=True)
-
-
-class Transcript(VerticalScroll, can_focus=False):
-    """Follows its end while text comes, unless the user has scrolled up; scrolling down follows again."""
+class Transcript(ScrollView, can_focus=False):
+    """Follows its end while text comes, unless the user has scrolled up; at the end it follows again."""
 
     DEFAULT_CSS = """
     Transcript {
-        layout: stream;
         background: $ground;
-        padding: 1 0 0 0;
+        color: $ink;
+        overflow-x: hidden;
+        overflow-y: auto;
         scrollbar-size-vertical: 1;
         scrollbar-gutter: stable;
     }
     """
 
-    def __init__(self, strings: Strings, empty: Widget) -> None:
+    def __init__(self, strings: Strings) -> None:
         super().__init__(id="transcript")
+        self.following = True
         self._strings = strings
-        self._empty = empty
-        self._views: dict[int, MessageView] = {}
+        self._entries: list[Entry] = []
+        self._starts: list[int] = [TOP]  # the first row of each entry, and the row behind the last
+        self._first_lines: list[int] = [0]  # the number of the first line of each, and of one more
 
-    def compose(self) -> ComposeResult:
-        yield self._empty
-
-    @property
-    def scroll_offset(self) -> Offset:
-        """A conversation shorter than the screen begins at its top; an anchored container would end there."""
-        return Offset(super().scroll_offset.x, max(super().scroll_offset.y, 0))
+    # --- what is shown -------------------------------------------------------------------------------------
 
     @property
-    def views(self) -> list[MessageView]:
-        return list(self._views.values())
+    def messages(self) -> list[MessageRows]:
+        return [entry for entry in self._entries if isinstance(entry, MessageRows)]
 
-    @property
-    def following(self) -> bool:
-        return not self._anchor_released or self.scroll_y >= self.max_scroll_y
-
-    def view_of(self, message: Message) -> MessageView | None:
-        view = self._views.get(message.id)
-        return view if view is not None and view.message is message else None
+    def rows_of(self, message: Message) -> MessageRows | None:
+        return next((rows for rows in reversed(self.messages) if rows.message is message), None)
 
     def show_path(self, conversation: Conversation) -> None:
-        """Draws another path. What both paths have in common at the beginning stays."""
+        """Draws another path. What both have in common at the beginning stays as it is."""
+        shown = {id(rows.message): rows for rows in self.messages}
         path = conversation.path()
-        wanted = {message.id: message for message in path}
-        gone = [v for i, v in self._views.items() if wanted.get(i) is not v.message]
-        for view in gone:
-            del self._views[view.message.id]
-            view.remove()
-        for message in path:
-            if message.id not in self._views:
-                self.add(message, conversation)
-        self._empty.display = not self._views
-        if not self._views:
-            self.anchor(False)
-            self.scroll_home(animate=False)
+        self._entries = [shown.get(id(m)) or self._make(m, conversation) for m in path]
+        self.screen.clear_selection()
+        self._measure()
 
     def add(self, message: Message, conversation: Conversation) -> None:
+        """A message at the end, which comes into view."""
+        self._entries.append(self._make(message, conversation))
+        self.following = True
+        self._measure()
+
+    def _make(self, message: Message, conversation: Conversation) -> MessageRows:
         siblings = conversation.siblings(message)
-        view = MessageView(message, self._strings, (siblings.index(message) + 1, len(siblings)))
-        self._views[message.id] = view
-        self._empty.display = False
-        self.mount(view)
-        self.anchor()
+        rows = MessageRows(message, self._strings, (siblings.index(message) + 1, len(siblings)))
+        rows.set_width(self._width)
+        return rows
+
+    def grown(self, message: Message, text: str) -> None:
+        """`text` was added to a reply."""
+        rows = self.rows_of(message)
+        if rows is not None:
+            height = rows.height
+            first = rows.grown(text)
+            if rows.height != height:
+                self._measure()
+            self._redraw(rows, first)
+
+    def changed(self, message: Message) -> None:
+        """The state of a message changed."""
+        rows = self.rows_of(message)
+        if rows is not None:
+            rows.changed()
+            self._measure()
+            self._redraw(rows, 0)
 
     def mark_memory(self, question_id: int | None) -> None:
         """Puts the memory line before a question, or takes it away."""
-        for line in self.query(MemoryLine):
-            line.remove()
-        view = self._views.get(question_id) if question_id is not None else None
-        if view is not None:
-            self.mount(MemoryLine(self._strings("memory_begins")), before=view)
+        self._entries = [entry for entry in self._entries if not isinstance(entry, MemoryLine)]
+        for index, entry in enumerate(self._entries):
+            if isinstance(entry, MessageRows) and entry.message.id == question_id:
+                line = MemoryLine(self._strings("memory_begins"))
+                line.set_width(self._width)
+                self._entries.insert(index, line)
+                break
+        self._measure()
+        self.refresh()
 
-    def release_anchor(self) -> None:
-        """Scrolling down at the very end moves nothing, and must not end the following."""
-        super().release_anchor()
-        self.call_after_refresh(self._follow_at_end)
+    # --- rows ----------------------------------------------------------------------------------------------
 
-    def _follow_at_end(self) -> None:
-        if self.is_anchored and self.scroll_target_y >= self.max_scroll_y > 0:
-            self.anchor()
+    @property
+    def _width(self) -> int:
+        return self.scrollable_content_region.width
+
+    def _measure(self) -> None:
+        """Counts the rows anew, and goes to the end where that is followed."""
+        self._starts = list(accumulate((entry.height for entry in self._entries), initial=TOP))
+        lines = (len(entry.lines) + 1 for entry in self._entries)  # a blank line between two
+        self._first_lines = list(accumulate(lines, initial=0))
+        self.virtual_size = Size(self._width, self._starts[-1])
+        if self.following or self.scroll_y > self.max_scroll_y:
+            self._move(self.max_scroll_y)
+
+    def _redraw(self, rows: MessageRows, first: int) -> None:
+        """Draws the rows of an entry from `first` on, and what is below them."""
+        top = self._starts[self._entries.index(rows)] + first - self.scroll_offset.y
+        height = self.size.height
+        if top < height:
+            self.refresh(Region(0, max(top, 0), self.size.width, height - max(top, 0)))
+
+    def on_resize(self) -> None:
+        """Wraps for the new width. What was at the top stays there, unless the end is followed."""
+        row = self.scroll_offset.y
+        index = max(min(bisect_right(self._starts, row) - 1, len(self._entries) - 1), 0)
+        share = self._share(index, row)
+        for entry in self._entries:
+            entry.set_width(self._width)
+        self._measure()
+        if not self.following and self._entries:
+            height = self._entries[index].height
+            self._move(self._starts[index] + round(share * height))
+        self.refresh()
+
+    def _share(self, index: int, row: int) -> float:
+        if not self._entries:
+            return 0.0
+        return (row - self._starts[index]) / self._entries[index].height
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.visual_style
+        row = y + self.scroll_offset.y
+        index = bisect_right(self._starts, row) - 1
+        if not 0 <= index < len(self._entries):
+            return Strip.blank(width, base.rich_style)
+        selection = self.text_selection
+        painter = Painter(
+            base,
+            self.app.stylesheet.parse_style,
+            selection.get_span if selection else lambda line: None,
+            self.screen.get_visual_style("screen--selection", partial=True),
+        )
+        segments = self._entries[index].draw(row - self._starts[index], self._first_lines[index], painter)
+        return Strip(segments).adjust_cell_length(width, base.rich_style)
+
+    # --- selecting -----------------------------------------------------------------------------------------
+
+    def _plain_lines(self) -> list[str]:
+        lines: list[str] = []
+        for entry in self._entries:
+            lines += [line.plain for line in entry.lines]
+            lines.append("")
+        return lines
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        lines = self._plain_lines()
+        if not lines:
+            return None
+        start = selection.start or Offset(0, 0)
+        end = selection.end or Offset(len(lines[-1]), len(lines) - 1)
+        picked = lines[start.y : end.y + 1]  # lines that are gone meanwhile select nothing
+        if not picked:
+            return None
+        if end.y < len(lines):
+            picked[-1] = picked[-1][: end.x]
+        picked[0] = picked[0][start.x :]
+        return "\n".join(picked), "\n"
+
+    def select_lines(self, first: int, last: int) -> None:
+        """Selects whole lines, by their numbers in the transcript."""
+        lines = self._plain_lines()
+        last = min(last, len(lines) - 1)
+        if 0 <= first <= last:
+            self.screen.selections = {self: Selection(Offset(0, first), Offset(len(lines[last]), last))}
+
+    async def on_click(self, event: events.Click) -> None:
+        """A double click selects a paragraph, a triple one a message (and not the whole conversation)."""
+        event.prevent_default()
+        if event.chain > 1:
+            event.stop()
+            _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+            if offset is not None:
+                index = bisect_right(self._first_lines, offset.y) - 1
+                if event.chain == 2:
+                    self.select_lines(offset.y, offset.y)
+                else:
+                    self.select_lines(self._first_lines[index], self._first_lines[index + 1] - 2)
+        await self.broker_event("click", event)
+
+    # --- moving --------------------------------------------------------------------------------------------
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self.screen.set_class(bool(self._views) and not self.following, "scrolled-up")
+        self.following = new_value >= self.max_scroll_y
+        self.screen.set_class(not self.following, "scrolled-up")
+
+    def _move(self, y: float) -> None:
+        """Forced: whether there is a scroll bar is known only after the next layout."""
+        self.scroll_to(y=y, animate=False, force=True)
 
     def page(self, direction: int) -> None:
-        if direction < 0:
-            self.scroll_page_up(animate=False)
-        else:
-            self.scroll_page_down(animate=False)
+        self._move(self.scroll_y + direction * max(self.size.height - 2, 1))
 
     def to_start(self) -> None:
-        self.scroll_home(animate=False)
+        self._move(0)
 
     def to_end(self) -> None:
-        if self._views:
-            self.anchor()
-        else:
-            self.scroll_end(animate=False)
-
-
-EXAMPLES = 3
-
-
-class Welcome(VerticalScroll, can_focus=False):
-    """The empty conversation: who answers, what it can do, three questions to press."""
-
-    DEFAULT_CSS = """
-    Welcome {
-        height: auto;
-        max-width: 78;
-        margin: 1 3 0 3;
-        Static { height: auto; margin: 0 0 1 0; }
-        #welcome-who { text-style: bold; }
-        #welcome-what, #welcome-real, #welcome-try { color: $quiet; }
-        #welcome-try { margin: 1 0 0 0; }
-        .example {
-            color: $act; margin: 0; padding: 0 1; pointer: pointer;
-            &:hover { background: $panel; }
-        }
-    }
-    """
-
-    def __init__(self) -> None:
-        super().__init__(id="welcome")
-        self._parts = {
-            name: Static("", id=f"welcome-{name}", markup=False) for name in ("who", "what", "real", "try")
-        }
-        self._examples: list[str] = []
-        self._links = [Static("", classes="example") for _ in range(EXAMPLES)]
-
-    def compose(self) -> ComposeResult:
-        yield from self._parts.values()
-        yield from self._links
-
-    def show(
-        self, who: str, what: str = "", real: str = "", title: str = "", examples: Sequence[str] = ()
-    ) -> None:
-        for name, text in (("who", who), ("what", what), ("real", real), ("try", title)):
-            self._parts[name].update(text)
-            self._parts[name].display = bool(text)
-        self._examples = list(examples)
-        for index, link in enumerate(self._links):
-            link.display = index < len(self._examples)
-            if link.display:
-                markup = f"[@click=app.example({index})]{glyphs.AFTER} $text[/]"
-                link.update(Content.from_markup(markup, text=self._examples[index]))
-
-    def example(self, index: int) -> str:
-        return self._examples[index] if index < len(self._examples) else ""
+        self._move(self.max_scroll_y)
