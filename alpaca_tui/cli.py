@@ -25,6 +25,7 @@ VERBS = {
         "a model file from a checkpoint (.pth, .bin, .safetensors) or an old one",
     ),
     "quantize": ("IN [OUT] TYPE [THREADS]", "a model file with smaller weights, as llama.cpp quantises"),
+    "setup": ("DIR [--yes]", "from downloaded weights to a model that chats, step by step"),
     "verify": ("FILE|DIR... [--expect HASH]", "check files against published SHA256, and say what is wrong"),
     "merge": ("--base_model DIR --lora_model DIR[,DIR]", "make one model of a base and its LoRAs"),
     "perplexity": ("-m MODEL -f TEXT [-c N]", "how well a model predicts a text; how far it is from another"),
