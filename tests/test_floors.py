@@ -186,7 +186,17 @@ def loaded_by(code: str) -> set[str]:
 HEAVY = {"numba", "llvmlite", "numpy", "textual", "rich", "markdown_it", "sentencepiece"}
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["main", "--help"], ["-m", "no-such-file"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["--version"],
+        ["main", "--help"],
+        ["quantize", "--help"],
+        ["convert", "--help"],
+        ["-m", "no-such-file"],
+    ],
+)
 def test_the_command_line_answers_without_the_libraries(argv: list[str]) -> None:
     assert not loaded_by(f"from alpaca_tui.cli import main; main({argv!r})") & HEAVY
 
