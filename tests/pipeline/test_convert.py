@@ -19,11 +19,12 @@ from alpaca_tui.pipeline.convert import STATE_DICT, ConvertOptions, convert, con
 from alpaca_tui.pipeline.find import open_source
 from alpaca_tui.pipeline.quantize import quantize
 from alpaca_tui.pipeline.sources import find_n_mult, n_ff_of
-from tests import model_t
+from tests import model_t as t
 from tests.checkpoints import H, hf_weights, save_pth, save_tokenizer, to_meta, write_hf, write_meta
 from tests.ggml_writer import write_small
 from tests.gguf_writer import write_llama
 from tests.small_model import small_hparams
+from tests.test_reference_model import GREEDY_T, PROMPT_T
 from tests.wide_model import write_wide_model
 
 GGUF = CONTAINERS["gguf"]
@@ -81,10 +82,32 @@ def test_the_tutorials_way(kits: Path, tmp_path: Path) -> None:
 def test_model_t_from_a_checkpoint(shards: int, kits: Path, tmp_path: Path) -> None:
     folder = tmp_path / "7B"
     folder.mkdir()
-    write_shards(folder, dict(model_t.tensors()), [1 / shards] * shards)
-    write_params(folder, model_t.N_EMBD, model_t.N_MULT, model_t.N_HEAD, model_t.N_LAYER)
+    write_shards(folder, dict(t.tensors()), [1 / shards] * shards)
+    write_params(folder, t.N_EMBD, t.N_MULT, t.N_HEAD, t.N_LAYER)
     options = ConvertOptions(vocab_dir=kits / "tokenizers/llama.model")
-    assert sha256(convert(folder, options=options, n_threads=2).path) == model_t.SHA256["f16"]
+    assert sha256(convert(folder, options=options, n_threads=2).path) == t.SHA256["f16"]
+
+
+def test_a_converted_model_runs_as_before(tmp_path: Path) -> None:
+    """Model T's greedy tokens, out of two shards, by way of GGUF and of f32 in ggjt v3."""
+    from alpaca_tui.engine.model import Model
+
+    folder = tmp_path / "13B"
+    folder.mkdir()
+    write_shards(folder, dict(t.tensors()), [0.5, 0.5])
+    write_params(folder, t.N_EMBD, t.N_MULT, t.N_HEAD, t.N_LAYER)
+    save_tokenizer(tmp_path, t.N_VOCAB)
+    gguf = convert(folder, options=ConvertOptions(container=GGUF), n_threads=2).path
+    f32 = quantize(gguf, "f32", tmp_path / "f32.bin", container=CONTAINERS["ggjt-v3"], n_threads=2).path
+    for path in (gguf, f32):
+        model = Model(open_model(path), n_ctx=64, n_threads=2)
+        found: list[int] = []
+        last = model.eval(PROMPT_T, 0, 1)
+        while len(found) < len(GREEDY_T):
+            found.append(int(last[0].argmax()))
+            last = model.eval(found[-1:], len(PROMPT_T) + len(found) - 1, 1)
+        assert found == GREEDY_T
+        model.close()
 
 
 def test_the_vocabulary_of_llama_cpp(kits: Path, tmp_path: Path) -> None:
@@ -216,7 +239,7 @@ def save_tokenizer_like(source: Path) -> None:
 
     with open_model(source, need_vocab=False) as model:
         assert model.head_2023
-        texts = [t.replace(b" ", b"\xe2\x96\x81") for t in model.head_2023.texts]
+        texts = [text.replace(b" ", b"\xe2\x96\x81") for text in model.head_2023.texts]
     pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256)), *texts[259:]]
     types = [2, 3, 3, *[6] * 256, *[1] * len(texts[259:])]
     data = write_bpe_proto(
