@@ -141,8 +141,12 @@ class Block:
 
 
 def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
-    """accumulators[group * tokens + t] += the tile's rows times token t's 32 activations."""
+    """accumulators[group * tokens + t] += the tile's rows times token t's 32 activations.
+
+    The block has a sum of its own, added at its end: the processor can then work at several blocks at once.
+    """
     size = fmt.code_bytes // COLUMNS
+    sums = [None] * len(accumulators)
     for c in range(COLUMNS):
         x = [e.load_splat(block.floats, 4 * (c * block.column + t), F32) for t in range(block.tokens)]
         for g, pointer in enumerate(block.code):
@@ -153,7 +157,9 @@ def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
                 w = e.f16_to_f32(bits) if fmt.name == "f16" else e.bf16_to_f32(bits)
             for t in range(block.tokens):
                 i = g * block.tokens + t
-                accumulators[i] = e.fma(w, x[t], accumulators[i])
+                sums[i] = e.b.fmul(w, x[t]) if sums[i] is None else e.fma(w, x[t], sums[i])
+    for i, total in enumerate(sums):
+        accumulators[i] = e.b.fadd(accumulators[i], total)
 
 
 def integer_dots(e: Emitter, fmt: TileFormat, block: Block, code_vectors, groups_of_columns):
