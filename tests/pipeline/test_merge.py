@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
+import struct
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,11 @@ from alpaca_tui.files.hf import open_hf
 from alpaca_tui.files.model_file import open_model
 from alpaca_tui.files.pth import open_pth
 from alpaca_tui.files.tensors import gguf_name
+from alpaca_tui.files.zip_write import ZipWriter
 from alpaca_tui.pipeline import merge_hf, merge_pth
 from alpaca_tui.pipeline.convert import STATE_DICT, ConvertOptions, convert
 from alpaca_tui.pipeline.hashes import PUBLISHED
+from alpaca_tui.pipeline.lora import open_lora
 from alpaca_tui.pipeline.merge import merge, open_for_merge
 from tests.checkpoints import (
     H,
@@ -33,6 +38,7 @@ from tests.checkpoints import (
     write_meta,
 )
 
+Usage = namedtuple("Usage", "total used free")
 GROUPED = dataclasses.replace(H, n_head_kv=2)
 
 
@@ -380,9 +386,56 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, kind: str) -> None:
     assert left in ([], ["pytorch_model-00001-of-00002.bin"])  # that one is whole
 
 
-def test_published_hash_of_a_tokenizer_stays(kits: Path, merged_kit: Path) -> None:
-    import hashlib
+def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = write_hf(tmp_path / "base")
+    lora = write_lora(tmp_path / "lora", lora_weights())
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1 << 40, 0, 10_000))
+    for kind in ("pth", "huggingface", "gguf"):
+        with pytest.raises(UserError, match=r"on the disk, and 10\.0 kB are free"):
+            merge(base, [lora], kind, tmp_path / kind)
+        assert list((tmp_path / kind).iterdir()) == []
 
+
+def test_a_lora_that_wants_to_run_something(tmp_path: Path) -> None:
+    """The pickle of a torch file can name any function; here only tensors are made, and nothing runs."""
+    lora = write_lora(tmp_path / "lora", lora_weights())
+    command = f"touch {tmp_path / 'owned'}"
+    pickle = b"\x80\x02cposix\nsystem\nX" + struct.pack("<I", len(command)) + command.encode() + b"\x85R."
+    with (lora / "adapter_model.bin").open("wb") as file:
+        archive = ZipWriter(file, "archive")
+        archive.add("data.pkl", pickle)
+        archive.add("version", b"3\n")
+        archive.finish()
+    assert "asks for posix.system to be run" in refusal(write_hf(tmp_path / "base"), lora)
+    assert not (tmp_path / "owned").exists()
+
+
+@given(
+    places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    suffix=st.sampled_from(["bin", "safetensors"]),
+)
+def test_damaged_loras(
+    tmp_path_factory: pytest.TempPathFactory, places: list[tuple[float, int]], suffix: str
+) -> None:
+    """A few bytes changed anywhere: a sentence, or weights of the right shapes; no crash."""
+    folder = tmp_path_factory.mktemp("damaged")
+    weights = lora_weights(r=2, modules=["self_attn.q_proj"], n_vocab=310)
+    write_lora(folder, weights, r=2, n_tokens=310, kind=suffix)
+    for name in (f"adapter_model.{suffix}", "adapter_config.json"):
+        data = bytearray((folder / name).read_bytes())
+        for where, value in places:
+            data[int(where * (len(data) - 1))] = value
+        (folder / name).write_bytes(data)
+    try:
+        with open_lora(folder) as lora:
+            for name, pair in lora.pairs.items():
+                assert lora.change(name, np.arange(pair.shape[0] % 7)) is not None
+    except UserError as error:
+        assert "\n" not in str(error)
+    shutil.rmtree(folder)
+
+
+def test_published_hash_of_a_tokenizer_stays(kits: Path, merged_kit: Path) -> None:
     found = hashlib.sha256((merged_kit / "tokenizer.model").read_bytes()).hexdigest()
     assert PUBLISHED[found].model == "Chinese-Alpaca"
 

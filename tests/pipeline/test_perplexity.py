@@ -95,6 +95,29 @@ def test_llama_cpp_on_model_t(model_t_llama: Path, monkeypatch: pytest.MonkeyPat
     assert found[-1] == pytest.approx((5279946.3538, 731217.75701), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected", "tolerance"),
+    [
+        ("f16", 202741.5103, 1e-3),
+        ("q8_0", 203353.6549, 5e-3),
+        ("q4_0", 200870.6334, 5e-3),
+        ("q4_1", 214306.7273, 5e-3),
+        ("q5_0", 215835.2050, 5e-3),
+        ("q5_1", 208447.3598, 5e-3),
+    ],
+)
+def test_llama_cpp_on_a_small_model(kits: Path, kind: str, expected: float, tolerance: float) -> None:
+    """Figures of llama.cpp (llama-cpp-python 0.3.36) for TEXT in windows of 128."""
+    path = kits / f"logits/model-{kind}.gguf"
+    model, tokenizer, bos = pp.load_model(path, n_ctx=128, n_batch=128, n_threads=2)
+    try:
+        found = last(pp.measure(model, pp.cut_windows(tokenizer.encode(TEXT), 128, bos)))
+    finally:
+        model.close()
+    assert found.count == 13 * 63
+    assert found.ppl == pytest.approx(expected, rel=tolerance)
+
+
 def test_a_real_model_against_the_reference(tmp_path: Path) -> None:
     path = write_llama(tmp_path / "m.gguf", "q8_0")
     ids = [1, *np.random.default_rng(6).integers(3, 320, 40).tolist()]

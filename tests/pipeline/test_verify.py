@@ -98,6 +98,13 @@ def test_markdown_tables(tmp_path: Path) -> None:
     assert found.listed == "SHA256.md (Chinese-LLaMA-13B)" and found.good is True
 
 
+@given(st.binary(max_size=400))
+def test_any_list_is_read(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "SHA256SUMS"
+    path.write_bytes(data + b"\n" + b"0" * 64 + b"  name\n")
+    assert list(verify.read_list(path).by_path.values())[-1:] == ["0" * 64]
+
+
 def test_expected_hashes(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     path.write_bytes(b"weights")
