@@ -80,5 +80,5 @@ def order_of_llama_cpp(names: Iterable[str]) -> list[str]:
 
 
 def _string(text: str | bytes) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     return _U64.pack(len(raw)) + raw

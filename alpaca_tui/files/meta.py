@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alpaca_tui.errors import UserError
-from alpaca_tui.files.json_object import read_json
+from alpaca_tui.files.json_object import number, read_json, whole_number
 
 _MAX_SHARDS = 64
 
@@ -47,30 +45,16 @@ class Params:
 def read_params(path: Path) -> Params:
     """Read params.json. Raises UserError for one that is missing or says what cannot be."""
     values = read_json(path)
-    moe = values.get("moe")
-    if moe:
+    if values.get("moe"):
         raise UserError(f"{path} describes a mixture of experts; use a dense LLaMA model.")
-    number = _checked(path, values, int)
-    n_heads = number("n_heads", None)
+    vocab_size, n_heads = values.get("vocab_size"), whole_number(path, values, "n_heads")
     return Params(
-        dim=number("dim", None),
-        n_layers=number("n_layers", None),
+        dim=whole_number(path, values, "dim"),
+        n_layers=whole_number(path, values, "n_layers"),
         n_heads=n_heads,
-        n_kv_heads=number("n_kv_heads", n_heads),
-        multiple_of=number("multiple_of", 256),
-        norm_eps=_checked(path, values, float)("norm_eps", 1e-6),
-        vocab_size=int(values.get("vocab_size", -1)) if type(values.get("vocab_size", -1)) is int else -1,
-        rope_theta=_checked(path, values, float)("rope_theta", 10000.0),
+        n_kv_heads=whole_number(path, values, "n_kv_heads", n_heads),
+        multiple_of=whole_number(path, values, "multiple_of", 256),
+        norm_eps=number(path, values, "norm_eps", 1e-6),
+        vocab_size=vocab_size if type(vocab_size) is int else -1,
+        rope_theta=number(path, values, "rope_theta", 10000.0),
     )
-
-
-def _checked(path: Path, values: Mapping[str, Any], kind: type) -> Callable[[str, Any], Any]:
-    def look_up(key: str, default: Any) -> Any:
-        value = values.get(key)
-        value = default if value is None else value
-        good = type(value) is int or (kind is float and type(value) is float)
-        if not good or not 0 < value < 1 << 31:
-            raise UserError(f"{path} says {key} = {value!r}, which is impossible; get the model's own file.")
-        return kind(value)
-
-    return look_up

@@ -139,8 +139,10 @@ def main_kind(jobs: Sequence[Job]) -> str:
 
 
 def _ftype(source: Source, kind: str | None, shown: str) -> int:
-    if kind is None and isinstance(source, ModelSource) and source.ftype is not None:
-        return source.ftype
+    if kind is None and isinstance(source, ModelSource):
+        own = source.ftype
+        if own is not None and 0 <= own < 1 << 31:
+            return own
     return FTYPES[shown]
 
 

@@ -12,6 +12,7 @@ from alpaca_tui.files import hf, meta
 from alpaca_tui.files import hparams as hp
 from alpaca_tui.files.cursor import damaged
 from alpaca_tui.files.hparams import N_CTX_2023, NORM_EPS_2023, HParams
+from alpaca_tui.files.json_object import number, whole_number
 from alpaca_tui.files.model_file import open_model
 from alpaca_tui.files.pth import open_pth
 from alpaca_tui.files.safetensors import open_safetensors
@@ -167,17 +168,19 @@ def _check_shards(folder: Path, files: list[Checkpoint], n_embd: int, cols: int)
 
 
 def _hparams_of_meta(joined: dict[str, Joined], params: meta.Params | None) -> HParams:
-    n_vocab, n_embd = joined["token_embd.weight"].shape
+    n_embd = joined["token_embd.weight"].shape[1]
     n_layer = 0
     while f"blk.{n_layer}.attn_q.weight" in joined:
         n_layer += 1
-    n_head = params.n_heads if params else max(1, n_embd // _HEAD_DIM)
-    norm_eps = params.norm_eps if params else NORM_EPS_2023
-    theta = params.rope_theta if params else hp.ROPE_FREQ_BASE
     return _with_shapes(
-        joined, n_vocab, n_embd, n_head, params.n_layers if params else n_layer, norm_eps, theta,
-        _n_ctx_train(params),
-    )  # fmt: skip
+        joined,
+        n_embd=n_embd,
+        n_head=params.n_heads if params else max(1, n_embd // _HEAD_DIM),
+        n_layer=params.n_layers if params else n_layer,
+        norm_eps=params.norm_eps if params else NORM_EPS_2023,
+        rope_freq_base=params.rope_theta if params else hp.ROPE_FREQ_BASE,
+        n_ctx_train=_n_ctx_train(params),
+    )
 
 
 def _n_ctx_train(params: meta.Params | None) -> int:
@@ -232,21 +235,19 @@ def _hf_source(folder: Path, checkpoint: Checkpoint) -> CheckpointSource:
 
 
 def _hparams_of_hf(path: Path, config: dict[str, Any], joined: dict[str, Joined]) -> HParams:
-    def number(key: str, default: Any = None) -> Any:
-        value = config.get(key)
-        value = default if value is None else value
-        if type(value) not in (int, float) or not 0 < value < 1 << 31:
-            raise UserError(f"{path} says {key} = {value!r}, which is impossible; get the model's own file.")
-        return value
-
-    n_embd, n_head = int(number("hidden_size")), int(number("num_attention_heads"))
-    if number("head_dim", n_embd / n_head) != n_embd / n_head:
+    n_embd = whole_number(path, config, "hidden_size")
+    n_head = whole_number(path, config, "num_attention_heads")
+    if number(path, config, "head_dim", n_embd / n_head) != n_embd / n_head:
         raise UserError(f"{path} has heads of another width than hidden_size / heads; use another model.")
     hparams = _with_shapes(
-        joined, joined["token_embd.weight"].shape[0], n_embd, n_head, int(number("num_hidden_layers")),
-        float(number("rms_norm_eps", 1e-6)), float(number("rope_theta", hp.ROPE_FREQ_BASE)),
-        int(number("max_position_embeddings", N_CTX_2023)),
-    )  # fmt: skip
+        joined,
+        n_embd=n_embd,
+        n_head=n_head,
+        n_layer=whole_number(path, config, "num_hidden_layers"),
+        norm_eps=number(path, config, "rms_norm_eps", 1e-6),
+        rope_freq_base=number(path, config, "rope_theta", hp.ROPE_FREQ_BASE),
+        n_ctx_train=whole_number(path, config, "max_position_embeddings", N_CTX_2023),
+    )
     return replace(hparams, rope_freq_scale=_rope_freq_scale(path, config))
 
 
@@ -271,7 +272,7 @@ def _rope_freq_scale(path: Path, config: dict[str, Any]) -> float:
 
 def _with_shapes(
     joined: dict[str, Joined],
-    n_vocab: int,
+    *,
     n_embd: int,
     n_head: int,
     n_layer: int,
@@ -284,7 +285,7 @@ def _with_shapes(
     head_dim = max(1, n_embd // n_head)
     return HParams(
         arch="llama",
-        n_vocab=n_vocab,
+        n_vocab=joined["token_embd.weight"].shape[0],
         n_embd=n_embd,
         n_head=n_head,
         n_head_kv=key.shape[0] // head_dim if key else n_head,

@@ -208,6 +208,8 @@ def test_rope_and_context_of_newer_models(tmp_path: Path) -> None:
         ({"model_type": "qwen2"}, "of the kind 'qwen2'"),
         ({"hidden_size": "x"}, "hidden_size = 'x'"),
         ({"head_dim": 5}, "heads of another width"),
+        ({"num_attention_heads": 0.5}, "num_attention_heads = 0.5"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps = nan"),
         ({"num_hidden_layers": 3}, "blk.2.attn_norm.weight is missing"),
         ({"num_attention_heads": 3}, "n_head = 3"),
     ):

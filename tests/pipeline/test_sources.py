@@ -127,6 +127,16 @@ def save_tokenizer_like(source: Path) -> None:
     (source.parent / "tokenizer.model").write_bytes(data)
 
 
+def test_a_number_that_means_nothing_is_not_carried_over(tmp_path: Path) -> None:
+    source = write_small(tmp_path / "old.bin", "ggjt", 1, "q4_0_v1")
+    raw = bytearray(source.read_bytes())
+    raw[32:36] = (-5).to_bytes(4, "little", signed=True)  # the header's ftype
+    source.write_bytes(raw)
+    out = convert(source, tmp_path / "out.gguf", ConvertOptions(container=GGUF)).path
+    with open_model(out) as model:
+        assert model.metadata["general.file_type"] == 2
+
+
 def test_gguf_back_to_2023(tmp_path: Path) -> None:
     h = small_hparams(n_head_kv=4, norm_eps=1e-6, n_ff=192, n_ctx_train=2048)
     source = write_llama(tmp_path / "in.gguf", "f16", h)
