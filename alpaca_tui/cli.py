@@ -36,7 +36,12 @@ VERBS = {
     "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
 }
 # The tools of 2023 by their own names, as the tutorials type them.
-ALIASES = {"convert.py": "convert", "convert-pth-to-ggml.py": "convert"}
+ALIASES = {
+    "convert.py": "convert",
+    "convert-pth-to-ggml.py": "convert",
+    "merge_llama_with_chinese_lora.py": "merge",
+    "merge_llama_with_chinese_lora_low_mem.py": "merge",
+}
 OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 DESCRIPTION = """\
@@ -92,7 +97,7 @@ def split_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(argv)
     if not rest or rest[0].startswith("-"):
         return "chat", rest
-    word = ALIASES.get(rest[0], rest[0])
+    word = ALIASES.get(Path(rest[0]).name, rest[0])
     if word in VERBS:
         return word, rest[1:]
     if Path(word).exists() or Path(word).name != word or Path(word).suffix:

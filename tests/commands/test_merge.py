@@ -65,6 +65,13 @@ def test_the_scripts_other_flags_are_taken(models: tuple[Path, Path, Path], tmp_
     assert out.splitlines()[-1] == f"Next: alpaca-tui quantize {tmp_path / 'o/ggml-model-f16.gguf'} q4_0"
 
 
+@pytest.mark.parametrize(
+    "name", ["merge_llama_with_chinese_lora.py", "scripts/merge_llama_with_chinese_lora_low_mem.py"]
+)
+def test_the_scripts_own_names(name: str) -> None:
+    assert cli.split_verb([name, "--base_model", "x"]) == ("merge", ["--base_model", "x"])
+
+
 def test_mistakes(models: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     base, first, second = models
     for argv, message in (
