@@ -68,6 +68,7 @@ class ChatSession:
         self._stop_asked: float | None = None
         self._again = False
         self._abandoned = False
+        self._loads = 0  # begun and not ended: a new one ends the one before
         self._wanted: tuple[Path, LoadOptions] | None = None
         self._loaded_options = LoadOptions()
         self._first_load: tuple[Path, float | None, Path | None] | None = None
@@ -140,8 +141,9 @@ class ChatSession:
         self._end_load(changes.LoadRefused(reason))
 
     def load(self, path: Path, *, norm_eps: float | None = None, tokenizer: Path | None = None) -> bool:
-        """Begins to load a model. False, and nothing happens, while another load or a reply runs."""
-        if self._engine is None or self.busy:
+        """Begins to load a model, instead of one that is loading. False, and nothing happens, while a
+        reply is in the making."""
+        if self._engine is None or self.replying is not None:
             return False
         options = replace(self.settings.load_options(), norm_eps=norm_eps, tokenizer=tokenizer)
         return self._load(path, options)
@@ -161,6 +163,7 @@ class ChatSession:
         self.progress = None
         self._stop_asked = None
         self._wanted = (path, options)
+        self._loads += 1
         self._engine.load(path, options)
         return True
 
@@ -266,16 +269,18 @@ class ChatSession:
 
     def _take(self, event: Event) -> None:
         match event:
-            case StateChanged(state):
+            case StateChanged():
                 self._tell(changes.StateSeen(self.state))
-                if self.loading and state in (EngineState.EMPTY, EngineState.IDLE) and self._stop_asked:
-                    self._end_load(changes.LoadCancelled())
             case Progress():
                 self.progress = event
                 self._tell(changes.ProgressSeen(event))
+            case Loaded() | LoadFailed() if self._loads > 1:
+                self._loads -= 1
             case Loaded(model):
+                self._loads = 0
                 self._loaded(model)
             case LoadFailed(message):
+                self._loads = 0
                 cancelled = self._stop_asked is not None
                 self._end_load(changes.LoadCancelled() if cancelled else changes.LoadRefused(message))
             case ContextCut(first_turn):

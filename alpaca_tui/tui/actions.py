@@ -192,7 +192,9 @@ class Actions(BaseApp, inherit_bindings=False):
         self.push_screen(OpenModelScreen(self.strings, guide, self.session.load_error))
 
     def action_reload(self) -> None:
-        if not self.session.reload():
+        if self.session.reload():
+            self.notice.clear_kept()
+        else:
             self._cannot("no_model_now")
         self.pump()
 

@@ -21,7 +21,6 @@ from textual.widgets import Static
 
 from alpaca_tui import resources
 from alpaca_tui.chat import changes
-from alpaca_tui.chat.conversation import Role
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
@@ -30,15 +29,16 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.tui import patches, themes
 from alpaca_tui.tui.actions import WIDE, Actions
 from alpaca_tui.tui.eta import TimeLeft
+from alpaca_tui.tui.face import Face
 from alpaca_tui.tui.keymap import KEYS, app_bindings
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.widgets.notice import Notice, QueueView, first_line
+from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
 from alpaca_tui.tui.widgets.sidebar import Sidebar
-from alpaca_tui.tui.widgets.status import Status, StatusBar
+from alpaca_tui.tui.widgets.status import StatusBar
 from alpaca_tui.tui.widgets.transcript import Transcript
 from alpaca_tui.tui.widgets.welcome import Welcome
 
@@ -46,11 +46,12 @@ TICK = 1 / 25  # seconds between looks at the engine while it works
 TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
 TYPING = 0.4  # seconds after a key in which the user counts as typing
 STATUS_SECONDS = 0.25  # between changes of the numbers in the status line
+PROBLEM_SECONDS = 10.0
 MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(Actions, inherit_bindings=False):
+class AlpacaApp(Actions, Face, inherit_bindings=False):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -78,16 +79,17 @@ class AlpacaApp(Actions, inherit_bindings=False):
         self.history = PromptHistory()
         self.ladder = Ladder()
         self._engine_factory = engine_factory
-        self._model = model
+        self.wanted_model = model
         self._norm_eps = norm_eps
         self._tokenizer = tokenizer
-        self._time_left = TimeLeft()
+        self.time_left = TimeLeft()
         self._timer: Timer | None = None
         self._next_tick = 0.0
         self._next_status = 0.0
-        for theme in themes.shipped(resources.themes_dir()):
+        found, self._theme_problems = themes.themes_in(resources.themes_dir())
+        for theme in found:
             self.register_theme(themes.to_textual(theme))
-        self.theme = themes.DEFAULT
+        self.theme = themes.DEFAULT if themes.DEFAULT in self.available_themes else themes.WITHOUT
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.fallbacks(self.current_theme.to_color_system().generate())
@@ -104,10 +106,10 @@ class AlpacaApp(Actions, inherit_bindings=False):
         self.sidebar = Sidebar(self.session, self.change_setting, say)
         self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
         self.status_bar = StatusBar(say)
-        self._title = Static("", id="title", markup=False)
+        self.title_line = Static("", id="title", markup=False)
         self._too_small = Static("", id="too-small", markup=False)
         yield self._too_small
-        yield self._title
+        yield self.title_line
         with Horizontal(id="main"):
             yield self.welcome_page
             yield self.transcript
@@ -122,7 +124,7 @@ class AlpacaApp(Actions, inherit_bindings=False):
     def on_mount(self) -> None:
         self.main.set_focus(self.prompt)
         self._timer = self.set_interval(TICK, self._tick, pause=True)
-        path = self._model
+        path = self.wanted_model
         try:
             path = path or resources.guide_model()
         except UserError as error:
@@ -132,6 +134,8 @@ class AlpacaApp(Actions, inherit_bindings=False):
         self.pump()
         self.show_title()
         self.welcome()
+        if self._theme_problems:
+            self.notice.flash(" ".join(self._theme_problems), PROBLEM_SECONDS)
         self.call_after_refresh(self._start_engine)
 
     def _start_engine(self) -> None:
@@ -209,8 +213,8 @@ class AlpacaApp(Actions, inherit_bindings=False):
             case changes.QueueChanged():
                 self.queue_view.show(session.queue, session.queue_held or not session.busy)
             case changes.ProgressSeen(progress):
-                self._time_left.update(progress.state, progress.done, progress.total)
-                if len(self.screen_stack) > 1 and isinstance(self.screen, OpenModelScreen):
+                self.time_left.update(progress.state, progress.done, progress.total)
+                if isinstance(self.screen, OpenModelScreen) and self.screen.waiting:
                     self.screen.dismiss()
             case changes.ModelReady() | changes.LoadRefused() | changes.LoadCancelled():
                 self._load_ended(change)
@@ -224,99 +228,19 @@ class AlpacaApp(Actions, inherit_bindings=False):
         say, dialog = self.strings, self.screen if isinstance(self.screen, OpenModelScreen) else None
         match change:
             case changes.ModelReady():
-                self.notice.clear()
-                if dialog:
+                self.notice.clear_kept()
+                if dialog and dialog.waiting:
                     dialog.dismiss()
             case changes.LoadRefused(reason):
                 if dialog:
                     dialog.refused(reason)
-                self.notice.keep(reason, self._load_hint())
+                self.notice.keep(reason, self.load_hint())
             case changes.LoadCancelled():
-                self.notice.keep("", Content(f"{say('stop_load')} ") + self._load_hint())
+                self.notice.keep("", Content(f"{say('stop_load')} ") + self.load_hint())
         self.sidebar.refresh_values()
         self.show_title()
         self.show_prompt_hint()
         self.welcome()
-
-    def _load_hint(self) -> Content:
-        say, path = self.strings, self.session.model_path
-        parts = [Content.from_markup("[$act @click=app.open_model]$text[/]", text=say("load_failed_hint"))]
-        if path is not None:
-            text = say("reload_hint", name=path.name)
-            parts.append(Content.from_markup("[$act @click=app.reload]$text[/]", text=text))
-        return Content(" ").join(parts)
-
-    # --- what stands where ---------------------------------------------------------------------------------
-
-    def show_status(self) -> None:
-        session = self.session
-        model = session.model
-        self.status_bar.status = Status(
-            state=session.state,
-            stats=session.stats,
-            progress=session.progress,
-            seconds_left=self._time_left.seconds,
-            memory=model.memory if model else 0,
-            n_ctx=model.n_ctx if model else 0,
-            model="" if self.main.has_class("tall") else self.model_name(),
-            can_continue=session.can_continue,
-            talked=bool(len(session.conversation)),
-        )
-        self.prompt.set_class(session.busy, "working")
-
-    def model_name(self) -> str:
-        model = self.session.model
-        if model is not None:
-            return self.strings("guide_name") if model.guide else model.name
-        path = self.session.model_path
-        return path.stem if path is not None and self.session.loading else ""
-
-    def show_title(self) -> None:
-        questions = [m for m in self.session.conversation.path() if m.role is Role.USER]
-        title = first_line(questions[0].text, 50) if questions else self.strings("new_chat")
-        name = self.model_name()
-        description = self.session.model.description if self.session.model else ""
-        parts = [title, name, description] if description and description != name else [title, name]
-        self._title.update(" · ".join(part for part in parts if part))
-
-    def show_prompt_hint(self) -> None:
-        session, say = self.session, self.strings
-        if session.loading:
-            key = "prompt_loading"
-        elif session.model is None:
-            key = "prompt_no_model"
-        else:
-            key = "prompt_placeholder" if self.size.width >= 70 else "prompt_placeholder_short"
-        self.prompt.placeholder = Content(say(key))
-
-    def welcome(self) -> None:
-        """Who answers, or is going to."""
-        say, session, page = self.strings, self.session, self.welcome_page
-        model = session.model
-        guide = model.guide if model else self._model is None and session.model_path == self._guide_path()
-        kind = "guide" if guide else "model"
-        examples = [say(f"example_{kind}_{i}") for i in (1, 2, 3)]
-        if model is None and not session.loading:
-            page.show(say("welcome_none"))
-        elif guide:
-            page.show(
-                say("welcome_guide_who"),
-                say("welcome_guide_what"),
-                say("welcome_guide_real"),
-                say("welcome_try"),
-                examples,
-            )
-        elif model is None:
-            page.show(say("welcome_loading", name=self.model_name()), "", "", say("welcome_try"), examples)
-        else:
-            what = say("welcome_model_what", description=model.description)
-            page.show(say("welcome_model_who", name=model.name), what, "", say("welcome_try"), examples)
-
-    def _guide_path(self) -> Path | None:
-        try:
-            return resources.guide_model()
-        except UserError:
-            return None
 
     # --- what the widgets report ---------------------------------------------------------------------------
 
@@ -354,6 +278,8 @@ class AlpacaApp(Actions, inherit_bindings=False):
     def _chosen(self, event: OpenModelScreen.Chosen) -> None:
         if not self.session.load(event.path) and isinstance(self.screen, OpenModelScreen):
             self.screen.refused(self.strings("open_busy"))
+        elif self.session.loading:
+            self.notice.clear_kept()
         self.pump()
 
     def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:

@@ -27,10 +27,14 @@ COLORS = (
     "now",
     "loss",
     "code-ink",
+    "code-keyword",
+    "code-string",
+    "code-number",
     "code-ground",
     "select",
 )
 DEFAULT = "dusk"
+WITHOUT = "textual-dark"  # Textual's own, where ours are missing
 MAX_BYTES = 64 * 1024
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -71,9 +75,16 @@ def read_theme(path: Path) -> ThemeFile:
     return ThemeFile(name, dark, titles, {key: colors[key] for key in COLORS})
 
 
-def shipped(folder: Path) -> list[ThemeFile]:
-    """The themes in a folder, by name; broken files raise UserError."""
-    return [read_theme(path) for path in sorted(folder.glob("*.toml"))]
+def themes_in(folder: Path) -> tuple[list[ThemeFile], list[str]]:
+    """The themes in a folder, in the order of their files, and what is wrong with the others."""
+    found: list[ThemeFile] = []
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            found.append(read_theme(path))
+        except UserError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def to_textual(theme: ThemeFile) -> Theme:
@@ -132,6 +143,9 @@ def fallbacks(variables: dict[str, str]) -> dict[str, str]:
         "now": "warning",
         "loss": "error",
         "code-ink": "foreground",
+        "code-keyword": "primary",
+        "code-string": "success",
+        "code-number": "warning",
         "code-ground": "surface",
         "select": "primary-muted",
     }

@@ -193,6 +193,17 @@ def test_a_load_can_be_cancelled_and_begun_again() -> None:
     assert s.model is not None
 
 
+def test_another_model_may_be_chosen_while_one_loads() -> None:
+    s, engine = session(Script(load_seconds=10))
+    engine.advance(2)
+    s.pump()
+    engine.script.load_seconds = 0
+    assert s.load(Path("other.gguf"))
+    told = settle(s, engine)
+    assert s.model_path == Path("other.gguf") and s.model is not None and not s.loading
+    assert not any(isinstance(change, changes.LoadRefused | changes.LoadCancelled) for change in told)
+
+
 def test_a_stop_before_there_is_an_engine_cancels_the_load() -> None:
     s = ChatSession(Settings(), "")
     s.start(MODEL)

@@ -80,6 +80,9 @@ class ScriptedEngine:
         return self._stats
 
     def load(self, path: Path, options: LoadOptions) -> None:
+        if self._state in (EngineState.LOADING, EngineState.COMPILING):
+            self._plan.clear()
+            self._events.append(LoadFailed("stopped"))
         self.loads.append((path, options))
         self._stopping = None
         self._enter(EngineState.LOADING)

@@ -38,7 +38,7 @@ async def test_progress_says_what_how_much_and_how_long() -> None:
 async def test_time_left_is_told() -> None:
     async with chat(Script(load_seconds=100), loaded=False) as c:
         await c.advance(10)
-        c.app._time_left._begin -= 10  # as if it had begun ten seconds ago
+        c.app.time_left._begin -= 10  # as if it had begun ten seconds ago
         await c.advance(10)
         assert " left" in c.lines()[-1]
 

@@ -81,6 +81,19 @@ async def test_it_is_refused_while_the_model_answers(folder: Path) -> None:
         assert "Esc stops it" in c.text() and len(c.engine.loads) == 1
 
 
+async def test_another_model_is_chosen_while_one_loads(folder: Path) -> None:
+    async with chat(Script(load_seconds=100), loaded=False) as c:
+        await c.advance(5)
+        await c.press("ctrl+o")
+        await c.advance(5)
+        assert c.app.modal_open  # progress of the other one leaves the dialog open
+        c.engine.script.load_seconds = 0
+        c.app.screen.query_one(Input).value = "models/broken.gguf"
+        await c.press("enter")
+        await c.finish()
+        assert not c.app.modal_open and c.app.session.model_path == Path("models/broken.gguf")
+
+
 async def test_models_around_here_are_listed_and_chosen(folder: Path) -> None:
     async with chat(size=(100, 40)) as c:
         await c.press("f2")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from alpaca_tui.chat.conversation import MessageState
 from alpaca_tui.tui.widgets.notice import QueueView
 from tests.tui.helpers import chat
@@ -37,20 +35,21 @@ async def test_markdown_is_drawn() -> None:
         assert " 1. Check the files" in text and "**" not in text and "│ 12.6 GiB │" in text
 
 
-@pytest.mark.parametrize(
-    "text", ["[red]x[/red]", "[/]", "[@click=app.quit]x[/]", "$primary [[", "\\[b]", "{x}"]
-)
-async def test_markup_is_text_wherever_it_stands(text: str) -> None:
-    async with chat(Script(replies=[f"It is {text} indeed."], rate=10, name="model [red]x[/red]")) as c:
-        c.app.prompt.replace_text(text)
-        await c.press("enter")
-        c.app.prompt.replace_text(text)
-        await c.press("enter")
-        assert text in c.lines()[c.row_of("Waiting")]
-        await c.press("ctrl+c", "ctrl+c")
-        await c.finish()
-        question = next(line for line in c.lines() if text.replace("\\", "") in line.replace("\\", ""))
-        assert question
+MARKUP = ("[red]x[/red]", "[/]", "[@click=app.quit]x[/]", "$primary [[", "{x} [b")
+
+
+async def test_markup_is_text_wherever_it_stands() -> None:
+    replies = [f"It is {text} indeed." for text in MARKUP]
+    async with chat(Script(replies=replies, rate=10, name="model [red]x[/red]"), size=(100, 60)) as c:
+        for text in MARKUP:
+            c.app.prompt.replace_text(text)
+            await c.press("enter")
+            c.app.prompt.replace_text(text)
+            await c.press("enter")
+            assert text in c.lines()[c.row_of("Waiting")]
+            c.app.session.take_back()
+            await c.finish()
+            assert f"▎ {text}" in c.text() and f"It is {text} indeed." in c.text()
         assert "model [red]x[/red]" in c.text()
 
 
@@ -76,6 +75,15 @@ async def test_a_stopped_reply_is_marked_and_goes_on_with_f6() -> None:
         await c.finish()
         assert "First pasecond part." in c.text() and "Stopped." not in c.text()
         assert c.path[1].state is MessageState.COMPLETE
+
+
+async def test_only_the_end_can_be_gone_on_with() -> None:
+    async with chat(Script(replies=["word " * 40, "Short."], rate=10)) as c:
+        await c.send("hello")
+        await c.advance(0.5)
+        await c.press("escape")
+        await c.ask("next")
+        assert "Stopped." in c.text() and "F6 goes on" not in c.text()
 
 
 async def test_a_reply_cut_at_the_limit_says_so_and_goes_on() -> None:

@@ -9,10 +9,12 @@ from textual.color import Color
 
 from alpaca_tui import resources
 from alpaca_tui.errors import UserError
-from alpaca_tui.tui.themes import COLORS, DEFAULT, ThemeFile, fallbacks, read_theme, shipped, to_textual
+from alpaca_tui.tui.themes import COLORS, DEFAULT, ThemeFile, fallbacks, read_theme, themes_in, to_textual
 from tests.tui.helpers import chat
+from tests.tui.samples import MIXED
+from tests.tui.scripted_engine import Script
 
-SHIPPED = shipped(resources.themes_dir())
+SHIPPED, PROBLEMS = themes_in(resources.themes_dir())
 TEXTS = ("ink", "quiet", "act", "now", "loss")
 
 
@@ -27,7 +29,7 @@ def contrast(a: str, b: str) -> float:
 
 
 def test_a_dark_and_a_light_one_ship() -> None:
-    assert {theme.dark for theme in SHIPPED} == {True, False}
+    assert not PROBLEMS and {theme.dark for theme in SHIPPED} == {True, False}
     assert DEFAULT in {theme.name for theme in SHIPPED}
     assert all(set(theme.title) >= {"en", "zh"} for theme in SHIPPED)
 
@@ -42,7 +44,8 @@ def test_every_text_is_readable(theme: ThemeFile, text: str, ground: str) -> Non
 @pytest.mark.parametrize("theme", SHIPPED, ids=lambda theme: theme.name)
 def test_code_and_selections_are_readable(theme: ThemeFile) -> None:
     colors = theme.colors
-    assert contrast(colors["code-ink"], colors["code-ground"]) >= 4.5
+    for name in ("code-ink", "code-keyword", "code-string", "code-number", "quiet", "loss"):
+        assert contrast(colors[name], colors["code-ground"]) >= 4.5
     assert contrast(colors["ink"], colors["code-ground"]) >= 4.5
     assert contrast(colors["ink"], colors["select"]) >= 4.5
 
@@ -81,13 +84,24 @@ def test_a_good_file_becomes_a_theme(tmp_path: Path) -> None:
 
 def test_what_textual_has_stands_in_for_what_it_lacks() -> None:
     found = fallbacks({"primary": "#111111", "background": "#222222"})
-    assert found == {"act": "#111111", "ground": "#222222"}
+    assert found == {"act": "#111111", "code-keyword": "#111111", "ground": "#222222"}
 
 
-@pytest.mark.parametrize("name", ["paper", "nord", "textual-light", "ansi-dark"])
-async def test_other_themes_can_be_chosen(name: str) -> None:
-    async with chat() as c:
+async def test_other_themes_can_be_chosen() -> None:
+    async with chat(Script(replies=[MIXED])) as c:
         await c.ask("hello")
-        c.app.theme = name
-        await c.settle()
+        for name in ("paper", "nord", "textual-light", "ansi-dark", DEFAULT):
+            c.app.theme = name
+            await c.settle()
+            assert "hello" in c.text()
+
+
+async def test_a_broken_or_missing_theme_does_not_keep_the_chat_from_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dusk.toml").write_text("name = ", encoding="utf-8")
+    monkeypatch.setattr(resources, "themes_dir", lambda: tmp_path)
+    async with chat() as c:
+        assert c.app.theme == "textual-dark" and "dusk.toml" in c.app.notice.text
+        await c.ask("hello")
         assert "hello" in c.text()

@@ -127,6 +127,7 @@ class OpenModelScreen(ModalScreen[None]):
         self._paths = [*found_models(), *([guide] if guide else [])]
         self._guide = guide
         self._error = error
+        self.waiting = False  # a path was chosen, and the engine has not said anything yet
 
     def compose(self) -> ComposeResult:
         say = self._strings
@@ -151,6 +152,7 @@ class OpenModelScreen(ModalScreen[None]):
             self.refused(self._error)
 
     def refused(self, why: str) -> None:
+        self.waiting = False
         self._note(why)
 
     def opening(self, name: str) -> None:
@@ -169,6 +171,7 @@ class OpenModelScreen(ModalScreen[None]):
             return
         path = Path(text.strip()).expanduser()
         self.opening(path.name)
+        self.waiting = True
         self.post_message(self.Chosen(path))
 
     @on(Input.Submitted)

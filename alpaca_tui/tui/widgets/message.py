@@ -20,7 +20,7 @@ from alpaca_tui.engine.protocol import FinishReason
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.markdown.blocks import plain
 from alpaca_tui.tui.markdown.inline import clean
-from alpaca_tui.tui.markdown.lines import Line, Row
+from alpaca_tui.tui.markdown.lines import EMPTY, Line, Row
 from alpaca_tui.tui.markdown.stream import Document
 from alpaca_tui.tui.strings import Strings
 
@@ -117,6 +117,7 @@ class MessageRows:
         self._first_row: list[int] = []
         self._width = 0
         self._notes: list[Content] = []
+        self._last = True
         if message.role is Role.USER:
             self.lines = plain(message.text)
         else:
@@ -175,6 +176,12 @@ class MessageRows:
             self.lines = self.document.lines
         self._wrap(0)
         self._write_notes()
+
+    def set_last(self, last: bool) -> None:
+        """Is this the end of the conversation, which is where one can go on?"""
+        if last != self._last:
+            self._last = last
+            self._write_notes()
 
     def _wrap(self, first: int) -> None:
         """Wraps the lines from `first` on; those before have their rows."""
@@ -258,6 +265,8 @@ class MessageRows:
         go_on = Content.from_markup(f"[$act @click=app.continue_reply]{say('note_continue')}[/]")
         anew = Content.from_markup(f"[$act @click=app.regenerate]{say('note_regenerate')}[/]")
         between = Content.styled(" · ", "$quiet")
+        if not self._last:
+            go_on = anew = between = EMPTY
         match message.state:
             case MessageState.STOPPED:
                 text = say("stopped_note") if message.text else say("stopped_empty")

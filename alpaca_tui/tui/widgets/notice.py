@@ -56,7 +56,7 @@ class Notice(Static):
     def __init__(self) -> None:
         super().__init__("", id="notice", markup=False)
         self._kept: Content | None = None
-        self._timer: Timer | None = None
+        self._timer: Timer | None = None  # runs while something flashes
 
     @property
     def text(self) -> str:
@@ -76,9 +76,11 @@ class Notice(Static):
         self._kept = sign + body + (Content(" ") if error and tail else Content("")) + tail
         self._show(self._kept)
 
-    def clear(self) -> None:
+    def clear_kept(self) -> None:
+        """Takes back what `keep` said; what flashes now stays its time."""
         self._kept = None
-        self._restore()
+        if self._timer is None:
+            self._restore()
 
     def _restore(self) -> None:
         self._stop_timer()

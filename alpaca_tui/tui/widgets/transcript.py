@@ -50,19 +50,28 @@ class Transcript(ScrollView, can_focus=False):
     def messages(self) -> list[MessageRows]:
         return [entry for entry in self._entries if isinstance(entry, MessageRows)]
 
-    def rows_of(self, message: Message) -> MessageRows | None:
-        return next((rows for rows in reversed(self.messages) if rows.message is message), None)
+    def _find(self, message: Message) -> tuple[int, MessageRows] | None:
+        """A message, and the index of its entry; newest first, since that is the one that changes."""
+        for index in range(len(self._entries) - 1, -1, -1):
+            entry = self._entries[index]
+            if isinstance(entry, MessageRows) and entry.message is message:
+                return index, entry
+        return None
 
     def show_path(self, conversation: Conversation) -> None:
         """Draws another path. What both have in common at the beginning stays as it is."""
         shown = {id(rows.message): rows for rows in self.messages}
         path = conversation.path()
         self._entries = [shown.get(id(m)) or self._make(m, conversation) for m in path]
+        for rows in self.messages:
+            rows.set_last(rows.message is path[-1])
         self.screen.clear_selection()
         self._measure()
 
     def add(self, message: Message, conversation: Conversation) -> None:
         """A message at the end, which comes into view."""
+        if self.messages:
+            self.messages[-1].set_last(False)
         self._entries.append(self._make(message, conversation))
         self.following = True
         self._measure()
@@ -75,21 +84,21 @@ class Transcript(ScrollView, can_focus=False):
 
     def grown(self, message: Message, text: str) -> None:
         """`text` was added to a reply."""
-        rows = self.rows_of(message)
-        if rows is not None:
-            height = rows.height
+        if found := self._find(message):
+            index, rows = found
+            height, lines = rows.height, len(rows.lines)
             first = rows.grown(text)
-            if rows.height != height:
-                self._measure()
-            self._redraw(rows, first)
+            if (rows.height, len(rows.lines)) != (height, lines):
+                self._measure(index)
+            self._redraw(index, first)
 
     def changed(self, message: Message) -> None:
         """The state of a message changed."""
-        rows = self.rows_of(message)
-        if rows is not None:
+        if found := self._find(message):
+            index, rows = found
             rows.changed()
-            self._measure()
-            self._redraw(rows, 0)
+            self._measure(index)
+            self._redraw(index, 0)
 
     def mark_memory(self, question_id: int | None) -> None:
         """Puts the memory line before a question, or takes it away."""
@@ -109,18 +118,20 @@ class Transcript(ScrollView, can_focus=False):
     def _width(self) -> int:
         return self.scrollable_content_region.width
 
-    def _measure(self) -> None:
-        """Counts the rows anew, and goes to the end where that is followed."""
-        self._starts = list(accumulate((entry.height for entry in self._entries), initial=TOP))
-        lines = (len(entry.lines) + 1 for entry in self._entries)  # a blank line between two
-        self._first_lines = list(accumulate(lines, initial=0))
+    def _measure(self, index: int = 0) -> None:
+        """Counts the rows from an entry on, and goes to the end where that is followed."""
+        entries = self._entries[index:]
+        start, line = (self._starts[index], self._first_lines[index]) if index else (TOP, 0)
+        self._starts[index:] = accumulate((entry.height for entry in entries), initial=start)
+        lines = (len(entry.lines) + 1 for entry in entries)  # a blank line between two
+        self._first_lines[index:] = accumulate(lines, initial=line)
         self.virtual_size = Size(self._width, self._starts[-1])
         if self.following or self.scroll_y > self.max_scroll_y:
             self._move(self.max_scroll_y)
 
-    def _redraw(self, rows: MessageRows, first: int) -> None:
+    def _redraw(self, index: int, first: int) -> None:
         """Draws the rows of an entry from `first` on, and what is below them."""
-        top = self._starts[self._entries.index(rows)] + first - self.scroll_offset.y
+        top = self._starts[index] + first - self.scroll_offset.y
         height = self.size.height
         if top < height:
             self.refresh(Region(0, max(top, 0), self.size.width, height - max(top, 0)))

@@ -1,0 +1,105 @@
+"""What the screen says, drawn from what is so: status line, title, prompt, and the empty conversation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.content import Content
+from textual.widgets import Static
+
+from alpaca_tui import resources
+from alpaca_tui.chat.conversation import Role
+from alpaca_tui.errors import UserError
+from alpaca_tui.tui.base import BaseApp
+from alpaca_tui.tui.eta import TimeLeft
+from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.widgets.notice import first_line
+from alpaca_tui.tui.widgets.status import Status
+
+
+class Face(BaseApp, inherit_bindings=False):
+    time_left: TimeLeft
+    title_line: Static
+    wanted_model: Path | None  # as asked for at the start; None: the guide
+
+    def show_status(self) -> None:
+        session = self.session
+        model = session.model
+        self.status_bar.status = Status(
+            state=session.state,
+            stats=session.stats,
+            progress=session.progress,
+            seconds_left=self.time_left.seconds,
+            memory=model.memory if model else 0,
+            n_ctx=model.n_ctx if model else 0,
+            model="" if self.main.has_class("tall") else self.model_name(),
+            can_continue=session.can_continue,
+            talked=bool(len(session.conversation)),
+        )
+        self.prompt.set_class(session.busy, "working")
+
+    def model_name(self) -> str:
+        model = self.session.model
+        if model is not None:
+            return self.strings("guide_name") if model.guide else clean(model.name)
+        path = self.session.model_path
+        return clean(path.stem) if path is not None and self.session.loading else ""
+
+    def show_title(self) -> None:
+        questions = [m for m in self.session.conversation.path() if m.role is Role.USER]
+        title = first_line(questions[0].text, 50) if questions else self.strings("new_chat")
+        name = self.model_name()
+        description = clean(self.session.model.description) if self.session.model else ""
+        parts = [title, name, description] if description and description != name else [title, name]
+        self.title_line.update(" · ".join(part for part in parts if part))
+
+    def show_prompt_hint(self) -> None:
+        session, say = self.session, self.strings
+        if session.loading:
+            key = "prompt_loading"
+        elif session.model is None:
+            key = "prompt_no_model"
+        else:
+            key = "prompt_placeholder" if self.size.width >= 70 else "prompt_placeholder_short"
+        self.prompt.placeholder = Content(say(key))
+
+    def welcome(self) -> None:
+        """Who answers, or is going to."""
+        say, session, page = self.strings, self.session, self.welcome_page
+        model = session.model
+        guide = (
+            model.guide if model else self.wanted_model is None and session.model_path == self._guide_path()
+        )
+        kind = "guide" if guide else "model"
+        examples = [say(f"example_{kind}_{i}") for i in (1, 2, 3)]
+        if model is None and not session.loading:
+            page.show(say("welcome_none"))
+        elif guide:
+            page.show(
+                say("welcome_guide_who"),
+                say("welcome_guide_what"),
+                say("welcome_guide_real"),
+                say("welcome_try"),
+                examples,
+            )
+        elif model is None:
+            page.show(say("welcome_loading", name=self.model_name()), "", "", say("welcome_try"), examples)
+        else:
+            what = say("welcome_model_what", description=clean(model.description))
+            page.show(
+                say("welcome_model_who", name=self.model_name()), what, "", say("welcome_try"), examples
+            )
+
+    def _guide_path(self) -> Path | None:
+        try:
+            return resources.guide_model()
+        except UserError:
+            return None
+
+    def load_hint(self) -> Content:
+        say, path = self.strings, self.session.model_path
+        parts = [Content.from_markup("[$act @click=app.open_model]$text[/]", text=say("load_failed_hint"))]
+        if path is not None:
+            text = say("reload_hint", name=path.name)
+            parts.append(Content.from_markup("[$act @click=app.reload]$text[/]", text=text))
+        return Content(" ").join(parts)
