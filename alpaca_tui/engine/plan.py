@@ -13,7 +13,7 @@ from alpaca_tui.kernels import activations as act
 from alpaca_tui.kernels import attention as att
 from alpaca_tui.kernels import matmul as mm
 from alpaca_tui.kernels import team
-from alpaca_tui.kernels.tiles import TILE_FORMATS
+from alpaca_tui.kernels.tile_formats import TILE_FORMATS
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from numba import njit
 
-from alpaca_tui.kernels import target, tiles
+from alpaca_tui.kernels import target
 from alpaca_tui.kernels.registry import OPTIONS, kernel
 from alpaca_tui.kernels.team import BATCH, COUNTER, STOP, fetch_add
-from alpaca_tui.kernels.tiles import GROUPS, TILE_FORMATS, TOKENS, block_step, store_tile
+from alpaca_tui.kernels.tile_formats import COLUMNS, ROWS, TILE_FORMATS
+from alpaca_tui.kernels.tiles import GROUPS, TOKENS, block_step, store_tile
 from alpaca_tui.kernels.vectors import f32_at, i64_at, zeros
 
 # the arguments, after COUNTER and BATCH
@@ -158,12 +159,12 @@ def matmul_f32(a, thread, n_threads):
 
 def padded_rows(rows: int) -> int:
     """Rows as the kernels hold them: a multiple of two row groups."""
-    unit = tiles.ROWS * GROUPS
+    unit = ROWS * GROUPS
     return -(-rows // unit) * unit
 
 
 def packed_bytes(format_name: str, rows: int, cols: int) -> tuple[int, int]:
     """Bytes of a repacked matrix: codes, scales."""
     fmt = TILE_FORMATS[format_name]
-    n_tiles = padded_rows(rows) // tiles.ROWS * -(-cols // tiles.COLUMNS)
+    n_tiles = padded_rows(rows) // ROWS * -(-cols // COLUMNS)
     return n_tiles * fmt.code_bytes, n_tiles * fmt.scale_bytes

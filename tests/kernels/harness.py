@@ -8,7 +8,8 @@ from alpaca_tui.files.blocks import FORMATS, BlockFormat
 from alpaca_tui.kernels import activations as act
 from alpaca_tui.kernels import matmul as mm
 from alpaca_tui.kernels import registry, repack, team
-from alpaca_tui.kernels.tiles import TILE_FORMATS, TOKENS
+from alpaca_tui.kernels.tile_formats import TILE_FORMATS
+from alpaca_tui.kernels.tiles import TOKENS
 
 
 def step(name: str, values: dict[int, int]) -> np.ndarray:
