@@ -44,6 +44,7 @@ USED_BY = {
     "textual": {"tui"},
     "rich": {"tui"},
     "markdown_it": {"tui"},
+    "pygments": {"tui"},
     "sentencepiece": {"engine"},
     "platformdirs": {"system"},
     "numpy": {"kernels", "files", "engine", "pipeline", "commands"},
@@ -56,6 +57,7 @@ MODULES = {
     "numba": ["numba", "llvmlite"],
     "sentencepiece": ["sentencepiece"],
     "platformdirs": ["platformdirs"],
+    "pygments": ["pygments"],
 }
 PROTOCOL = "alpaca_tui.engine.protocol"
 
