@@ -17,10 +17,9 @@ class MessageAdded:
 
 @dataclass(frozen=True)
 class ReplyText:
-    """Text was added to a streaming reply; `message.text` already has it."""
+    """Text was added to a streaming reply; `message.text` already has all of it."""
 
     message: Message
-    text: str
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ STATE_OF_REASON = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Message:
     """One question or reply.
 

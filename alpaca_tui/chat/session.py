@@ -287,7 +287,7 @@ class ChatSession:
                 self._cut(first_turn)
             case TextChunk(text) if self.replying is not None:
                 self.replying.text += text
-                self._tell(changes.ReplyText(self.replying, text))
+                self._tell(changes.ReplyText(self.replying))
             case Finished():
                 self._finished(event)
             case _:
@@ -369,9 +369,6 @@ class ChatSession:
         self._engine.generate(build_request(self.conversation, self.settings, self.instruction, self._format))
 
     def _tell(self, change: changes.Change) -> None:
-        last = self._changes[-1] if self._changes else None
-        match last, change:
-            case changes.ReplyText(message, text), changes.ReplyText(again, more) if message is again:
-                self._changes[-1] = changes.ReplyText(message, text + more)  # drawn once
-            case _:
-                self._changes.append(change)
+        if isinstance(change, changes.ReplyText) and self._changes and self._changes[-1] == change:
+            return  # drawn once for all that came since the last look
+        self._changes.append(change)

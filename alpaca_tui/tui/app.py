@@ -194,8 +194,8 @@ class AlpacaApp(Actions, Face, inherit_bindings=False):
     def _show(self, change: changes.Change) -> None:
         session, transcript = self.session, self.transcript
         match change:
-            case changes.ReplyText(message, text):
-                transcript.grown(message, text)
+            case changes.ReplyText(message):
+                transcript.grown(message)
             case changes.MessageAdded(message):
                 self.main.add_class("talked")
                 transcript.add(message, session.conversation)

@@ -20,6 +20,15 @@ async def test_a_question_is_answered_in_a_stream() -> None:
         assert "10.0 tok/s" in c.text()
 
 
+async def test_text_that_is_there_before_the_message_is_shown_comes_once() -> None:
+    async with chat(Script(replies=["One two three four."], rate=10)) as c:
+        c.app.session.submit("hello")
+        c.engine.advance(0.2)  # before anyone looks
+        await c.settle()
+        await c.finish()
+        assert c.text().count("One two") == 1 and "One two three four." in c.text()
+
+
 async def test_the_prompt_is_empty_and_ready_again_after_sending() -> None:
     async with chat(Script(rate=1)) as c:
         await c.send("hello")

@@ -102,7 +102,7 @@ class MemoryLine:
 
 
 class MessageRows:
-    """The rows of `message`. `changed()` after its state changed, `grown(text)` after text was added.
+    """The rows of `message`. `changed()` after its state changed, `grown()` after text was added to it.
 
     `height` counts the blank row behind it. `lines` are those of its text.
     """
@@ -118,11 +118,12 @@ class MessageRows:
         self._width = 0
         self._notes: list[Content] = []
         self._last = True
+        self._taken = 0  # characters of the message that are in the document
         if message.role is Role.USER:
             self.lines = plain(message.text)
         else:
             self.document = Document()
-            self.document.append(message.text)
+            self._take_text(self.document)
             if not self._streaming:
                 self.document.finish()
             self.lines = self.document.lines
@@ -139,6 +140,11 @@ class MessageRows:
     def height(self) -> int:
         return 1 + self._body + len(self._notes) + 1
 
+    def _take_text(self, document: Document) -> None:
+        """By the message, not by what is told of it: news may come late, and more than once."""
+        document.append(self.message.text[self._taken :])
+        self._taken = len(self.message.text)
+
     def set_width(self, width: int) -> None:
         """Wraps for a transcript of `width` cells; 0 as long as it is not on the screen."""
         if not width:
@@ -152,11 +158,11 @@ class MessageRows:
             self._wrap(0)
             self._write_notes()
 
-    def grown(self, text: str) -> int:
-        """`text` was added to the reply. Returns the first row that is to be drawn again."""
+    def grown(self) -> int:
+        """Takes in what the reply has more than before. Returns the first row that is to be drawn again."""
         if self.document is None:
             return self.height
-        self.document.append(text)
+        self._take_text(self.document)
         self.lines = self.document.lines
         changed = self.document.first_changed
         first = self._first_row[changed] if changed < len(self._first_row) else len(self.rows)
@@ -172,6 +178,7 @@ class MessageRows:
             if self._streaming:
                 self.document.resume()
             else:
+                self._take_text(self.document)
                 self.document.finish()
             self.lines = self.document.lines
         self._wrap(0)

@@ -82,12 +82,12 @@ class Transcript(ScrollView, can_focus=False):
         rows.set_width(self._width)
         return rows
 
-    def grown(self, message: Message, text: str) -> None:
-        """`text` was added to a reply."""
+    def grown(self, message: Message) -> None:
+        """Text was added to a reply."""
         if found := self._find(message):
             index, rows = found
             height, lines = rows.height, len(rows.lines)
-            first = rows.grown(text)
+            first = rows.grown()
             if (rows.height, len(rows.lines)) != (height, lines):
                 self._measure(index)
             self._redraw(index, first)
