@@ -32,6 +32,7 @@ EARLY_WEIGHT = 0.15  # what any other token counts before that
 CUT_SHARE = (
     0.6  # of replies in conversations that are cut short, as by Esc; and more questions fit in a batch
 )
+LONGEST_STEP = 10.0  # seconds; what is more was a pause (a suspended computer), no training
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def train(out: Path, recipe: Recipe, save_every: int = 100, start: Path | None =
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         now = time.monotonic()
-        elapsed, last = elapsed + now - last, now
+        elapsed, last = elapsed + min(now - last, LONGEST_STEP), now
         step += 1
         tokens += ids.numel()
         mean += loss.item()
