@@ -185,7 +185,9 @@ class PlainChat:
         return self._show_reply() if self.session.continue_reply() else None
 
     def _show_reply(self) -> p.FinishReason:
-        """Writes the reply out as it comes."""
+        """Writes the reply out as it comes; what was written of it before stands there already."""
+        reply = self.session.replying
+        written = len(reply.text) if reply else 0
         with interrupts() as pressed:
             for change in self._changes(pressed):
                 match change:
@@ -193,8 +195,9 @@ class PlainChat:
                         self.terminal.progress(progress)
                     case changes.MemoryBegins(question_id):
                         self._tell_cut(question_id)
-                    case changes.ReplyText(_, text):
-                        self.terminal.write(text)
+                    case changes.ReplyText(message):
+                        self.terminal.write(message.text[written:])
+                        written = len(message.text)
                     case changes.MessageChanged(reply) if reply.state is not MessageState.STREAMING:
                         if reply.text and not reply.text.endswith("\n"):
                             self.terminal.write("\n")
