@@ -75,3 +75,14 @@ async def test_beginning_too_small() -> None:
 async def test_nothing_blinks() -> None:
     async with chat() as c:
         assert not c.app.prompt.cursor_blink
+
+
+@pytest.mark.parametrize("height", [10, 24, 30, 50])
+async def test_help_and_dialog_keep_their_first_and_last_line(height: int) -> None:
+    async with chat(size=(80, height)) as c:
+        await c.press("f1")
+        assert "Help" in c.text() and "Esc closes" in c.text()
+        await c.press("end", "pagedown", "pagedown", "pagedown")
+        assert "Ctrl+Q" in c.text()
+        await c.press("escape", "f2")
+        assert "Open a model" in c.text()

@@ -48,7 +48,7 @@ def test_the_key_that_stops_is_there_even_when_it_is_narrow() -> None:
     ("progress", "words"),
     [
         (Progress(EngineState.LOADING, 1 << 29, 1 << 30), ["Loading", "0.5 of 1.0 GiB"]),
-        (Progress(EngineState.LOADING, 3 << 20, 4 << 20), ["3.0 of 4.0 MiB"]),
+        (Progress(EngineState.LOADING, 3 << 20, 4 << 20), ["3 of 4 MiB"]),
         (Progress(EngineState.COMPILING, 7, 23, "attention"), ["Compiling", "7 of 23", "attention"]),
         (Progress(EngineState.PREFILL, 256, 900), ["Reading the prompt", "256 of 900 tokens"]),
         (Progress(EngineState.LOADING, 0, 0), ["Loading", "0 of 0"]),

@@ -186,6 +186,30 @@ async def test_an_example_is_asked_by_pressing_it() -> None:
         assert "bicycle" in c.path[0].text and "Because." in c.text()
 
 
+async def test_keys_in_the_status_line_can_be_clicked() -> None:
+    async with chat(Script(replies=["word " * 50], rate=10), size=(120, 30)) as c:
+        await c.send("hello")
+        await c.advance(0.5)
+        last = c.lines()[-1]
+        await c.pilot.click(offset=(last.index("Esc"), 29))
+        await c.settle()
+        assert c.engine.stops == 1 and "ready" in c.lines()[-1]
+        await c.pilot.click(offset=(c.lines()[-1].index("F6"), 29))
+        await c.settle()
+        assert len(c.engine.requests) == 2
+
+
+async def test_notes_under_a_message_can_be_clicked() -> None:
+    async with chat(Script(replies=["word " * 50, "more"], rate=10)) as c:
+        await c.send("hello")
+        await c.advance(0.5)
+        await c.press("escape")
+        row = c.row_of("F6 goes on")
+        await c.pilot.click(offset=(c.lines()[row].index("F6"), row))
+        await c.finish()
+        assert c.path[1].text.endswith("more")
+
+
 async def test_copying_the_last_reply() -> None:
     async with chat(Script(replies=["An **answer**."])) as c:
         await c.press("ctrl+y")

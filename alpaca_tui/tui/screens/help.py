@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -15,18 +16,23 @@ from alpaca_tui.tui.keymap import help_rows
 from alpaca_tui.tui.strings import Strings
 
 KEY_WIDTH = 20
+AROUND, AROUND_LOW = 8, 2  # rows of the page that are not keys
+LOW = 18  # rows of a screen on which there is room for the keys only
 
 
 class HelpScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $ground 70%; }
     #help-box {
-        width: 76; max-width: 96%; height: auto; max-height: 96%;
+        width: 76; max-width: 96%; height: auto; max-height: 100%;
         background: $surface; border-left: wide $act; padding: 1 2;
     }
     #help-title { text-style: bold; height: 1; }
-    #help-intro, #help-foot { color: $quiet; height: auto; }
-    #help-keys { height: auto; max-height: 1fr; margin: 1 0; scrollbar-size-vertical: 1; }
+    #help-intro, #help-plain, #help-close { color: $quiet; height: auto; }
+    #help-keys { height: auto; margin: 1 0; scrollbar-size-vertical: 1; }
+    HelpScreen.low #help-box { padding: 0 2; }
+    HelpScreen.low #help-keys { margin: 0; }
+    HelpScreen.low #help-intro, HelpScreen.low #help-plain { display: none; }
     .help-group { color: $quiet; text-style: bold; margin: 0; }
     .help-rows { height: auto; margin: 0 0 1 0; }
     """
@@ -56,7 +62,15 @@ class HelpScreen(ModalScreen[None]):
                         for keys, text in rows
                     ]
                     yield Static(Content("\n").join(lines), classes="help-rows")
-            yield Static(f"{say('help_plain')}\n{say('help_close')}", id="help-foot", markup=False)
+            yield Static(say("help_plain"), id="help-plain", markup=False)
+            yield Static(say("help_close"), id="help-close", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """What does not fit is scrolled; title and foot stay."""
+        low = event.size.height < LOW
+        self.set_class(low, "low")
+        around = AROUND_LOW if low else AROUND
+        self.query_one("#help-keys").styles.max_height = max(event.size.height - around, 1)
 
     def action_close(self) -> None:
         self.dismiss()

@@ -21,6 +21,8 @@ from alpaca_tui.tui.strings import Strings
 
 FOLDERS = (".", "models", "zh-models", "../models", "../zh-models")
 MAX_FOUND = 20
+MAX_ROWS = 10  # of the list of models
+AROUND = 13  # rows of the dialog that are not that list
 MAX_LISTED = 2000  # entries of a folder that are looked at
 SUFFIXES = (".gguf", ".bin")
 
@@ -103,7 +105,7 @@ class OpenModelScreen(ModalScreen[None]):
     #open-note { height: auto; color: $loss; display: none; margin: 0 0 1 0; }
     #open-note.loading { color: $now; }
     #open-found {
-        height: auto; max-height: 10; border: none; background: $surface; padding: 0; margin: 0 0 1 0;
+        height: auto; border: none; background: $surface; padding: 0; margin: 0 0 1 0;
         scrollbar-size-vertical: 1;
         &:focus { border: none; }
     }
@@ -150,6 +152,10 @@ class OpenModelScreen(ModalScreen[None]):
         self.query_one(Input).focus()
         if self._error:
             self.refused(self._error)
+
+    def on_resize(self, event: events.Resize) -> None:
+        for found in self.query(OptionList):
+            found.styles.max_height = max(min(event.size.height - AROUND, MAX_ROWS), 1)
 
     def refused(self, why: str) -> None:
         self.waiting = False

@@ -75,8 +75,8 @@ def status_line(status: Status, width: int, say: Strings) -> Content:
     left = facts[0]
     more = facts[1:]
     shown: list[Content] = []
-    # The first key is worth more than the last fact.
-    for share in (hints[:1], more, hints[1:]):
+    # The first keys are worth more than the last facts.
+    for share in (hints[:2], more, hints[2:]):
         for piece in share:
             used = left.cell_length + sum(part.cell_length + 2 for part in shown)
             if used + piece.cell_length + 2 > width:
@@ -158,8 +158,8 @@ def _progress_facts(status: Status, say: Strings) -> list[Content]:
 def amounts(progress: Progress) -> tuple[str, str]:
     """Done and total for people: large counts are bytes."""
     if progress.total >= MEBI:
-        unit, name = (GIBI, "GiB") if progress.total >= GIBI else (MEBI, "MiB")
-        return f"{progress.done / unit:.1f}", f"{progress.total / unit:.1f} {name}"
+        unit, name, digits = (GIBI, "GiB", 1) if progress.total >= GIBI else (MEBI, "MiB", 0)
+        return f"{progress.done / unit:.{digits}f}", f"{progress.total / unit:.{digits}f} {name}"
     return str(progress.done), str(progress.total)
 
 
