@@ -26,7 +26,7 @@ ITEMS, BLOCKS = 64, 20_000  # of the dot products: some 0.1 s a core
 
 
 def instruction_set() -> str:
-    """The one that kernels are compiled for here: "avx512-vnni", "avx2", "plain"."""
+    """The one that kernels are compiled for here: "avx512-vnni", "avx2", "neon-dotprod", "plain"."""
     return target.path().value
 
 

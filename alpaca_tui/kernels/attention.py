@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from alpaca_tui.kernels import target
 from alpaca_tui.kernels.query_tiles import (
     QueryTile,
     mix_step,
@@ -47,8 +48,11 @@ OUT, OUT_STRIDE, SCRATCH, SCRATCH_STRIDE = 11, 12, 13, 14  # of attend
 LANES = 16
 MAX_ROWS = 8
 QUERIES = 64  # bytes of a thread's scratch before its queries
-EIGHT, FOUR, ONE = QueryTile(8, 1, 1), QueryTile(4, 2, 2), QueryTile(1, 4, 4)
-FOUR_NARROW, ONE_NARROW = QueryTile(4, 2, 1), QueryTile(1, 4, 1)
+MANY, FOUR, ONE = QueryTile(8, 1, 1), QueryTile(4, 2, 2), QueryTile(1, 4, 4)
+if target.path() is target.Path.NEON:  # 16 registers of sums: a vector is four of them
+    MANY = FOUR = QueryTile(4, 1, 1)
+FOUR_NARROW, ONE_NARROW = QueryTile(4, FOUR.blocks, 1), QueryTile(1, 4, 1)
+MANY_ROWS = MANY.rows
 MINUS_INFINITY = np.float32(-np.inf)
 
 
@@ -179,7 +183,7 @@ def attend(a, thread, n_threads):
     n_kv = a[N_HEAD_KV]
     n_rows = batch[N_TOKENS] * (a[N_HEAD] // n_kv)
     scratch = a[SCRATCH] + thread * a[SCRATCH_STRIDE]
-    rows = 8 if n_rows >= 8 else 4 if n_rows >= 3 else 1
+    rows = MANY_ROWS if n_rows >= MANY_ROWS else 4 if n_rows >= 3 else 1
     per_head = (n_rows + rows - 1) // rows
     while batch[STOP] == 0:
         item = fetch_add(a, COUNTER, 1)
@@ -187,8 +191,8 @@ def attend(a, thread, n_threads):
             break
         # the last rows see the most: they are begun first
         kv, first = item % n_kv, (per_head - 1 - item // n_kv) * rows
-        if rows == 8:
-            attend_tile(a, EIGHT, EIGHT, rows, kv, first, n_rows, scratch)
+        if rows == MANY_ROWS:
+            attend_tile(a, MANY, MANY, rows, kv, first, n_rows, scratch)
         elif rows == 4:
             attend_tile(a, FOUR, FOUR_NARROW, rows, kv, first, n_rows, scratch)
         else:

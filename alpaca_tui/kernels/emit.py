@@ -1,8 +1,8 @@
 """The SIMD vocabulary: what a kernel's inner loop is written in, one method an idea.
 
 Everything here works on LLVM vectors of 16 lanes (a lane is a row of the weight matrix) and emits LLVM IR;
-LLVM splits them into what the target has (one zmm, two ymm, four xmm). Only the integer dot product has a
-spelling of its own for each instruction set, in `BlockDot`.
+LLVM splits them into what the target has (one zmm, two ymm, four xmm or q registers). Only the integer dot
+product has a spelling of its own for each instruction set, in `BlockDot`.
 """
 
 from __future__ import annotations
@@ -62,6 +62,29 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.b.module, signature, "llvm.prefetch.p0")
         self.b.call(function, [self.at(pointer, offset), I32(0), I32(3), I32(1)])
 
+    def in_turn(self, values, pointers):
+        """The same values and pointers, but what is read through these is read after those are computed.
+
+        On NEON only, and without an instruction: an empty piece of assembly takes both and returns both. LLVM
+        would load early and keep what is used again, until registers do not suffice and go to the stack.
+        """
+        if self.path is not Path.NEON:
+            return values, pointers
+        parts = [self.part(v, i, 4) for v in values for i in range(0, v.type.count, 4)]
+        both = [*parts, *pointers]
+        kinds = [v.type for v in both]
+        results = ["=w"] * len(parts) + ["=r"] * len(pointers)
+        constraint = ",".join(results + [str(i) for i in range(len(both))])
+        function = ir.FunctionType(ir.LiteralStructType(kinds), kinds)
+        result = self.b.asm(function, "", constraint, both, side_effect=False)
+        after = [self.b.extract_value(result, i) for i in range(len(both))]
+        joined, i = [], 0
+        for v in values:
+            n = v.type.count // 4
+            joined.append(self.join(after[i : i + n]))
+            i += n
+        return joined, after[i:]
+
     def splat(self, scalar, lanes=LANES):
         vt = vector(scalar.type, lanes)
         undefined = ir.Constant(vt, ir.Undefined)
@@ -71,8 +94,38 @@ class Emitter:
     def load_scalar(self, pointer, offset, kind):
         return self.b.load(self.b.bitcast(self.at(pointer, offset), kind.as_pointer()), align=1)
 
-    def load_splat(self, pointer, offset, kind):
-        return self.splat(self.load_scalar(pointer, offset, kind))
+    def load_splat(self, pointer, offset, kind, readable=0, lanes=LANES):
+        """A 4-byte number in all lanes. `readable`: how many numbers lie from `pointer` on, if that is known.
+
+        NEON multiplies by a lane of a register as easily as by a whole one, so there it is loaded together
+        with its neighbours, where it has some.
+        """
+        first = offset // 16 * 16 if isinstance(offset, int) else 0
+        if self.path is not Path.NEON or first + 16 > 4 * readable:
+            return self.splat(self.load_scalar(pointer, offset, kind), lanes)
+        together = self.load(pointer, first, vector(kind, 4))
+        return self.pick(together, [(offset - first) // 4] * lanes)
+
+    def pick(self, v, lanes):
+        """These lanes of a vector, in this order."""
+        undefined = ir.Constant(v.type, ir.Undefined)
+        mask = ir.Constant(vector(I32, len(lanes)), [I32(i) for i in lanes])
+        return self.b.shuffle_vector(v, undefined, mask)
+
+    def part(self, v, start, count):
+        """Lanes start .. start + count - 1 of a vector."""
+        return v if count == v.type.count else self.pick(v, range(start, start + count))
+
+    def join(self, parts):
+        """Vectors one after the other as a single one; as many as a power of two."""
+        while len(parts) > 1:
+            lanes = 2 * parts[0].type.count
+            both = ir.Constant(vector(I32, lanes), [I32(i) for i in range(lanes)])
+            parts = [
+                self.b.shuffle_vector(low, high, both)
+                for low, high in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return parts[0]
 
     # --- arithmetic ---------------------------------------------------------------------------------------
 
@@ -113,8 +166,9 @@ class Emitter:
         """Each byte moved by `left` bits (right if negative). Bits cross bytes: mask afterwards."""
         if left == 0:
             return v
-        words = self.b.bitcast(v, I32X16)
-        by = constant(I32X16, abs(left))
+        # x86 has no shifts of bytes
+        kind = v.type if self.path is Path.NEON else vector(I32, v.type.count // 4)
+        words, by = self.b.bitcast(v, kind), constant(kind, abs(left))
         return self.b.bitcast(self.b.shl(words, by) if left > 0 else self.b.lshr(words, by), v.type)
 
     def and_bytes(self, v, mask):
@@ -133,16 +187,16 @@ class BlockDot:
     A step takes 64 code bytes (lane r: four consecutive columns of row r) and the four activations of
     these columns, splat as one i32. `largest` bounds the codes: it says how many steps fit into i16 sums
     where the target sums in i16. Codes of 8 bits are signed values + 128 (`biased`), which `end` undoes on
-    the paths that multiply unsigned bytes.
+    the path that multiplies unsigned bytes. NEON takes fewer rows just as well: 4 * lanes code bytes.
     """
 
-    def __init__(self, emitter: Emitter, largest: int, steps: int):
+    def __init__(self, emitter: Emitter, largest: int, steps: int, total=None):
         self.e = emitter
         self.biased = largest > 127
         bound = 2 * 127 * (128 if self.biased else largest)
         self.steps_per_flush = min(steps, 32767 // bound)
         self.count = 0
-        self.total = None  # i32x16
+        self.total = total  # i32 lanes: where the sums begin
         self.partial = None  # i16x32, sums not yet widened
 
     @property
@@ -153,6 +207,9 @@ class BlockDot:
         """`activations`: what `prepare` made of the splat of four bytes."""
         if self.vnni:
             self.total = self._vpdpbusd(self.total or ir.Constant(I32X16, None), codes, activations[0])
+            return
+        if self.e.path is Path.NEON:
+            self.total = self._sdot(codes, activations[0])
             return
         multiply = self._maddubs if self.e.path is Path.AVX2 else self._multiply_i16
         product = multiply(codes, activations)
@@ -172,7 +229,7 @@ class BlockDot:
         return b.ashr(b.shl(words, eight), eight), b.ashr(words, eight)  # columns 0, 2 and 1, 3
 
     def end(self, activation_sum, offset):
-        """i32x16: the sums of (code + offset) * activation; `activation_sum` is a splat i32."""
+        """i32 lanes: the sums of (code + offset) * activation; `activation_sum` is a splat i32."""
         if self.count:
             self._flush()
         if self.biased and self.vnni:
@@ -180,7 +237,7 @@ class BlockDot:
         if offset == 0:
             return self.total
         b = self.e.b
-        return b.add(self.total, b.mul(activation_sum, constant(I32X16, offset)))
+        return b.add(self.total, b.mul(activation_sum, constant(self.total.type, offset)))
 
     # --- one spelling per instruction set -----------------------------------------------------------------
 
@@ -192,16 +249,23 @@ class BlockDot:
         function = cgutils.get_or_insert_function(b.module, signature, "llvm.x86.avx512.vpdpbusd.512")
         return b.call(function, [total, b.bitcast(codes, operand), b.bitcast(activations, operand)])
 
-    def _halves(self, v, width):
-        b = self.e.b
-        undefined = ir.Constant(v.type, ir.Undefined)
-        for half in range(2):
-            lanes = [I32(half * width + i) for i in range(width)]
-            yield b.shuffle_vector(v, undefined, ir.Constant(vector(I32, width), lanes))
-
-    def _join(self, low, high):
-        lanes = ir.Constant(vector(I32, 2 * low.type.count), [I32(i) for i in range(2 * low.type.count)])
-        return self.e.b.shuffle_vector(low, high, lanes)
+    def _sdot(self, codes, activations):
+        """Signed times signed, 16 bytes an instruction; codes of up to 7 bits are signed as they are."""
+        e = self.e
+        if self.biased:
+            codes = e.b.xor(codes, constant(codes.type, 0x80))
+        quarter, sums = vector(I8, 16), vector(I32, 4)
+        signature = ir.FunctionType(sums, [sums, quarter, quarter])
+        name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
+        function = cgutils.get_or_insert_function(e.b.module, signature, name)
+        activations = e.b.bitcast(activations, codes.type)
+        totals = []
+        for start in range(0, codes.type.count, 16):
+            total = e.part(self.total, start // 4, 4) if self.total else ir.Constant(sums, None)
+            totals.append(
+                e.b.call(function, [total, e.part(codes, start, 16), e.part(activations, start, 16)])
+            )
+        return e.join(totals)
 
     def _call_halves(self, name, x, y, result, width):
         """An AVX2 instruction on both halves of 64-byte vectors."""
@@ -209,11 +273,8 @@ class BlockDot:
         half = vector(x.type.element, width)
         other = vector(y.type.element, width)
         function = cgutils.get_or_insert_function(b.module, ir.FunctionType(result, [half, other]), name)
-        parts = [
-            b.call(function, [p, q])
-            for p, q in zip(self._halves(x, width), self._halves(y, width), strict=True)
-        ]
-        return self._join(*parts)
+        e = self.e
+        return e.join([b.call(function, [e.part(v, start, width) for v in (x, y)]) for start in (0, width)])
 
     def _maddubs(self, codes, activations):
         s = self.e.b.bitcast(activations[0], U8X64)

@@ -109,7 +109,7 @@ def score_step(typingctx, acc, tile, key, block_stride, query):
             k = e.f16_to_f32(e.load(keys, offset, I16X16))
             for r in range(rows):
                 i = b * rows + r
-                vectors[i] = e.fma(k, e.load_splat(queries, 4 * r, F32), vectors[i])
+                vectors[i] = e.fma(k, e.load_splat(queries, 4 * r, F32, rows), vectors[i])
         return pack(builder, vectors)
 
     return VectorType(acc.n)(acc, tile, types.int64, types.int64, types.int64), codegen

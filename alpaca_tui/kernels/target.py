@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 from functools import cache
+from typing import Any
 
+from llvmlite import binding
 from numba.core.registry import cpu_target
 
 
@@ -17,13 +19,27 @@ class Path(enum.Enum):
 
     VNNI = "avx512-vnni"
     AVX2 = "avx2"
+    NEON = "neon-dotprod"
     PLAIN = "plain"
 
 
 _NEEDS = {
     Path.VNNI: {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"},
     Path.AVX2: {"avx2", "fma", "f16c"},
+    Path.NEON: {"aarch64", "neon", "dotprod"},
 }
+
+# sums of four products of bytes: an aarch64 that has an instruction for them is given it here
+_DOT_PRODUCT = """
+define i32 @dot(<16 x i8> %a, <16 x i8> %b) {
+  %x = sext <16 x i8> %a to <16 x i32>
+  %y = sext <16 x i8> %b to <16 x i32>
+  %products = mul <16 x i32> %x, %y
+  %sum = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %products)
+  ret i32 %sum
+}
+declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)
+"""
 
 
 def features_of(text: str) -> frozenset[str]:
@@ -32,7 +48,7 @@ def features_of(text: str) -> frozenset[str]:
 
 
 def choose(features: frozenset[str]) -> Path:
-    """The best path for a set of LLVM feature names."""
+    """The best path for a set of LLVM feature names, with "aarch64" among them on that architecture."""
     for path, needed in _NEEDS.items():
         if needed <= features:
             return path
@@ -40,7 +56,10 @@ def choose(features: frozenset[str]) -> Path:
 
 
 def tile_for(path: Path, cpu: str) -> tuple[int, int]:
-    """Tokens and row groups (of 16) of a tile: what fits into the registers, and what was measured best."""
+    """Tokens and row groups (of 16) of a tile: what fits into the registers, and what was measured best.
+
+    NEON: the sums of 4 tokens take 16 of its 32 registers, and 4 tokens' activations are one register.
+    """
     if path is not Path.VNNI:
         return 4, 1
     # Zen has one 512-bit product a cycle and fetches activations from memory at no cost; on Intel, with
@@ -48,35 +67,55 @@ def tile_for(path: Path, cpu: str) -> tuple[int, int]:
     return (12, 1) if cpu.startswith("znver") else (8, 2)
 
 
-def prefetch_for(cpu: str) -> int:
-    """Bytes by which to ask for weights ahead of reading them.
+def prefetch_for(path: Path, cpu: str) -> int:
+    """Bytes by which to ask for weights ahead of reading them; 0: not at all.
 
     Zen follows a plain stream by itself but loses one of 32-byte loads (f16): asked a few lines ahead it is
     twice as fast there, asked further ahead it is slower everywhere. Intel's servers gain half again from
-    being asked a page ahead.
+    being asked a page ahead. On ARM nothing was measured, and nothing is asked.
     """
+    if path is Path.NEON:
+        return 0
     return 256 if cpu.startswith("znver") else 4096
+
+
+def multiplies_bytes(machine: Any, triple: str) -> bool:
+    """Whether LLVM uses `sdot` for this aarch64 target machine of its own accord.
+
+    Features do not tell: on Linux LLVM lists only some of those of an aarch64 processor, on macOS none; the
+    rest follow from the processor's name.
+    """
+    module = binding.parse_assembly(_DOT_PRODUCT)
+    module.triple = triple
+    return "sdot" in machine.emit_assembly(module)
+
+
+def _magic() -> tuple[str, str, str]:
+    """Triple, processor and features (LLVM's notation) that Numba compiles for."""
+    return cpu_target.target_context.codegen().magic_tuple()
 
 
 @cache
 def prefetch() -> int:
     """`prefetch_for` this process's target."""
-    _triple, cpu, _text = cpu_target.target_context.codegen().magic_tuple()
-    return prefetch_for(cpu)
+    return prefetch_for(path(), _magic()[1])
 
 
 @cache
 def tile() -> tuple[int, int]:
     """`tile_for` this process's target."""
-    _triple, cpu, _text = cpu_target.target_context.codegen().magic_tuple()
-    return tile_for(path(), cpu)
+    return tile_for(path(), _magic()[1])
 
 
 @cache
 def features() -> frozenset[str]:
-    """LLVM feature names of Numba's effective target."""
-    _triple, _cpu, text = cpu_target.target_context.codegen().magic_tuple()
-    return features_of(text)
+    """LLVM feature names of Numba's effective target; on ARM "aarch64", and what its processor implies."""
+    triple, _cpu, text = _magic()
+    found = features_of(text)
+    if triple.split("-")[0] not in ("aarch64", "arm64"):
+        return found
+    dot_product = multiplies_bytes(cpu_target.target_context.codegen()._tm, triple)
+    return found - {"dotprod"} | {"aarch64"} | ({"neon", "dotprod"} if dot_product else set())
 
 
 @cache

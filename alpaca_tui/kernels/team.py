@@ -33,6 +33,9 @@ STEPS_DONE = 4  # where the meeting place says how far thread 0 is
 
 SPINS = 2000  # about 20 us of waiting before the processor is offered to others
 
+_YIELD = ("llvm.aarch64.hint", [ir.IntType(32)(1)])
+_HINTS = {"x86_64": ("llvm.x86.sse2.pause", []), "aarch64": _YIELD, "arm64": _YIELD}  # by architecture
+
 
 def _yield_address() -> int:
     if sys.platform == "win32":
@@ -78,13 +81,14 @@ def store_release(typingctx, pointer, index, value):
 
 @intrinsic
 def pause(typingctx):
-    """Tells an x86 processor that this is a waiting loop."""
+    """Tells the processor that this is a waiting loop: `pause` on x86, `yield` on ARM."""
 
     def codegen(context, builder, signature, args):
-        if binding.get_default_triple().startswith(("x86_64", "i686")):
-            nothing = ir.FunctionType(ir.VoidType(), [])
-            hint = cgutils.get_or_insert_function(builder.module, nothing, "llvm.x86.sse2.pause")
-            builder.call(hint, [])
+        architecture = builder.module.triple.split("-")[0]
+        name, numbers = _HINTS.get(architecture, (None, []))
+        if name:
+            kind = ir.FunctionType(ir.VoidType(), [number.type for number in numbers])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), numbers)
         return context.get_dummy_value()
 
     return types.void(), codegen

@@ -124,3 +124,13 @@ class Block:
     def alone(self) -> bool:
         """A single token: weights are read once, straight from memory."""
         return self.tokens == 1
+
+    def after(self, e: Emitter, values):
+        """`values`, and this block such that it is read after they are computed: see Emitter.in_turn."""
+        n = len(self.code)
+        pointers = [*self.code, *self.scale, self.quants, self.scales, self.sums, self.floats]
+        values, pointers = e.in_turn(values, pointers)
+        quants, scales, sums, floats = pointers[2 * n :]
+        return values, Block(
+            pointers[:n], pointers[n : 2 * n], quants, scales, sums, floats, self.tokens, self.column
+        )

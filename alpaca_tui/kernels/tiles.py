@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from alpaca_tui.kernels import target
 from alpaca_tui.kernels.emit import F32, F32X16, I8, I16X16, I32, BlockDot, Emitter, vector
+from alpaca_tui.kernels.neon import neon_block
 from alpaca_tui.kernels.tile_formats import COLUMNS, Block, TileFormat, codes, load_line
 from alpaca_tui.kernels.vectors import VectorType, byte_pointer, pack, unpack
 
@@ -139,7 +140,9 @@ def block_step(
         )
         accumulators = unpack(builder, acc_, acc.n)
         step = float_block if fmt.format.is_float else quantised_block
-        if block.alone:  # one row group after the other: weights are read in the order in which they lie
+        if target.path() is target.Path.NEON:
+            neon_block(e, fmt.format, block, accumulators)
+        elif block.alone:  # one row group after the other: weights are read in the order in which they lie
             for g in range(n_groups):
                 one = [accumulators[g]]
                 step(e, fmt.format, replace(block, code=[block.code[g]], scale=[block.scale[g]]), one)

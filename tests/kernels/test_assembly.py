@@ -33,6 +33,8 @@ def test_integer_products_are_the_paths_own(name: str) -> None:
         assert re.search(r"vpdpbusd.*zmm", code)
     elif target.path() is Path.AVX2:
         assert re.search(r"vpmaddubsw.*ymm", code)
+    elif target.path() is Path.NEON:
+        assert re.search(r"\bsdot\b", code)
 
 
 def test_no_call_leaves_a_kernel() -> None:
@@ -65,6 +67,7 @@ def test_the_tile_fits_the_processor() -> None:
     assert target.tile_for(Path.VNNI, "znver4") == (12, 1)
     assert target.tile_for(Path.VNNI, "sapphirerapids") == (8, 2)
     assert target.tile_for(Path.AVX2, "znver3") == (4, 1)
+    assert target.tile_for(Path.NEON, "neoverse-n1") == (4, 1)
     for path in Path:
         for cpu in ("znver4", "generic"):
             tokens, groups = target.tile_for(path, cpu)

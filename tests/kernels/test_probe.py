@@ -55,3 +55,5 @@ def test_the_peak_is_that_of_the_paths_instruction() -> None:
     elif target.path() is target.Path.AVX2:
         assert len(re.findall(r"vpmaddubsw.*ymm", code)) >= 2 * probe.TOKENS * probe.STEPS
         assert "zmm" not in code
+    elif target.path() is target.Path.NEON:
+        assert len(re.findall(r"\bsdot\b", code)) >= 4 * probe.TOKENS * probe.STEPS
