@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_THREADS = 64  # that evaluate together
+CACHE_TYPES = ("f16", "q8_0")  # of keys and values
+ROPE_SCALINGS = ("none", "linear", "yarn")
 
 
 class EngineState(enum.Enum):
@@ -45,8 +47,45 @@ class SamplingParams:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A LoRA to apply at load: a ggla file of 2023, a folder or file of Hugging Face's, or a GGUF adapter.
+
+    `scale` multiplies its change of the weights; 1 is as it was trained.
+    """
+
+    path: Path
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class RopeOptions:
+    """How positions become angles. What is `None` is as the model's file says.
+
+    `freq_base` (10000 for LLaMA; larger: NTK), `freq_scale` multiplies positions (0.5: twice the context),
+    `scaling` is one of ROPE_SCALINGS. The others are YaRN's: the context that the model was trained with,
+    the share of extrapolation (0 to 1), what the magnitude of attention is multiplied by, and the numbers of
+    turns above and below which a dimension is left as it is or interpolated.
+    """
+
+    freq_base: float | None = None
+    freq_scale: float | None = None
+    scaling: str | None = None
+    yarn_orig_ctx: int | None = None
+    yarn_ext_factor: float | None = None
+    yarn_attn_factor: float | None = None
+    yarn_beta_fast: float | None = None
+    yarn_beta_slow: float | None = None
+
+
+@dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded. `None` means: chosen by the engine (context of the model, usable cores)."""
+    """How a model is loaded. `None` means: chosen by the engine (context of the model, usable cores).
+
+    `loras` are applied in their order. `lora_base` is a model file of the same shape, usually in f16, whose
+    weights the LoRAs change in place of the loaded file's own; the result is then stored in the format of the
+    loaded file. `saved_states`: what was evaluated is kept in the cache folder, so that a conversation goes
+    on later without being evaluated again.
+    """
 
     n_ctx: int | None = None
     n_threads: int | None = None
@@ -54,6 +93,11 @@ class LoadOptions:
     norm_eps: float | None = None
     tokenizer: Path | None = None
     lookup: bool = True  # evaluate several tokens at once where a reply repeats what stands in the context
+    cache_type: str = "f16"  # of CACHE_TYPES
+    loras: tuple[Adapter, ...] = ()
+    lora_base: Path | None = None
+    rope: RopeOptions = RopeOptions()
+    saved_states: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,13 +131,40 @@ class Segment:
     tokens: tuple[int, ...] | None = None
 
 
+class WhenFull(enum.Enum):
+    """What happens when the context is full."""
+
+    SHIFT = "shift"  # the oldest part leaves, and the rest moves up: nothing is evaluated again
+    EVALUATE = "evaluate"  # the oldest part leaves, and the rest is evaluated again, as in 2023
+    STOP = "stop"  # the reply ends with FinishReason.CONTEXT, and `Finished.message` says so
+
+
+@dataclass(frozen=True)
+class PromptCache:
+    """A file that keeps what was evaluated (`--prompt-cache`).
+
+    What it has in common with the prompt is taken from it; a file that is not there is made. It is written
+    after the prompt is evaluated, or with `whole` (`--prompt-cache-all`) at the end of the reply with all of
+    that; with `read_only` (`--prompt-cache-ro`) never. A file of another model, or a damaged one, ends the
+    request with FinishReason.FAILED and a message.
+    """
+
+    path: Path
+    whole: bool = False
+    read_only: bool = False
+
+
 @dataclass(frozen=True)
 class GenerateRequest:
     """One reply to make.
 
     `prefix` (the instruction) always stays in context; `turns` are the exchanges so far, oldest first, the
     last one being the question to answer (and, to continue a stopped reply, that reply so far). When they do
-    not fit, whole oldest turns are left out, and `ContextCut` says from which turn on the model remembers.
+    not fit, whole oldest turns are left out, and `ContextCut` says from which turn on the model remembers;
+    when a reply alone fills the context, the older half of what stands behind the question leaves.
+
+    With `keep`, turns do not count: the first `keep` tokens of prefix and turns stay (< 0: all of them), and
+    of what stands behind these the older half leaves (`--keep`).
     """
 
     prefix: tuple[Segment, ...]
@@ -102,6 +173,9 @@ class GenerateRequest:
     max_tokens: int = 256  # < 0: until the model ends its reply
     stop: tuple[str, ...] = ()
     n_batch: int | None = None  # None: as loaded
+    keep: int | None = None
+    when_full: WhenFull = WhenFull.SHIFT
+    prompt_cache: PromptCache | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +183,9 @@ class Stats:
     """Numbers of the reply in the making or just made. Speeds are tokens per second; times are seconds."""
 
     prompt_tokens: int = 0  # of the whole prompt
-    reused_tokens: int = 0  # of them, already in the context from last time
+    reused_tokens: int = 0  # of them, already in the context from last time, or read from disk
+    restored_tokens: int = 0  # of these, read from disk
+    shifted_tokens: int = 0  # that left the context while the reply was made, without evaluating the rest
     prompt_seconds: float = 0.0
     generated_tokens: int = 0
     generate_seconds: float = 0.0
@@ -155,9 +231,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class ContextCut:
-    """The model's memory now begins at this turn of the request (0: it sees everything)."""
+    """The model's memory now begins at this turn of the request (0: it sees everything).
+
+    Of that turn, counted with the reply in the making, it does not see the tokens from `gap[0]` up to
+    `gap[1]`; of whole turns it sees everything.
+    """
 
     first_turn: int
+    gap: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -183,7 +264,7 @@ class Finished:
     reason: FinishReason
     stats: Stats
     tokens: tuple[int, ...] = ()
-    message: str = ""  # why, when FAILED
+    message: str = ""  # why, when FAILED or CONTEXT
 
 
 @dataclass(frozen=True)
