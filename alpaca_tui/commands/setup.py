@@ -110,16 +110,15 @@ def _show_survey(found: Survey) -> None:
     for lora in found.loras:
         print(f"Found the LoRA {lora.name} in {lora.folder} ({size(lora.nbytes)})")
     for problem in found.problems:
-        print(f"! {problem}")
+        print(f"! {problem.text}")
 
 
 def _finished(found: Survey) -> int:
     """Where there is nothing to start from, there may be what an earlier run has made."""
-    made = sorted(found.folder.glob("ggml-model-*.gguf"), key=lambda path: path.stat().st_size)
-    if not made:
+    if not found.made:
         return INCOMPLETE
     print("There is a finished model already.")
-    _show_command(made[0])
+    _show_command(found.made[0])
     return OK
 
 

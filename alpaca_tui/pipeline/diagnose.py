@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpaca_tui.errors import UserError
@@ -29,10 +29,16 @@ Progress = Callable[[int, int, str], None]  # bytes, of how many, tensor
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to say about a file or folder; `bad`: it is not as it should be."""
+    """Something to say about a file or folder; `bad`: it is not as it should be.
+
+    `key` and `fields` say it for those who have their own words for it, in another language; where there is
+    no key there is the text only.
+    """
 
     text: str
     bad: bool = True
+    key: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- one file ----------------------------------------------------------------------------------------------
@@ -172,7 +178,7 @@ def weights_findings(source: Source, n_threads: int, progress: Progress) -> Iter
     same = next((model for model, hashes in known.items() if hashes == found), None)
     if same:
         text = f"The weights are those published as {same}; only the layout of the file is another one."
-        yield Finding(text, bad=False)
+        yield Finding(text, False, "weights_published", {"model": same})
         return
     text = (
         f"The weights are not those published as {' or '.join(known)}: another base, another LoRA, or LoRAs "
@@ -180,7 +186,7 @@ def weights_findings(source: Source, n_threads: int, progress: Progress) -> Iter
     )
     if "f16" not in formats:
         text += f" They are held as {min(formats)}, and the published ones as f16."
-    yield Finding(text)
+    yield Finding(text, True, "weights_other", {"models": ", ".join(known)})
 
 
 def model_file_findings(path: Path, n_threads: int, progress: Progress) -> Iterator[Finding]:

@@ -84,8 +84,10 @@ def _as_converted(tensors: list[Tensor], kind: str) -> list[Job]:
 
 @dataclass
 class Leftover:
-    """Files that a chat does not need."""
+    """Files that a chat does not need. `kind`: f16, model or lora; `name` is that of the model or LoRA."""
 
+    kind: str
+    name: str
     title: str
     paths: list[Path]
 
@@ -137,23 +139,30 @@ def make_plan(folder: Path, model: Model, loras: Sequence[LoraFound], kind: str,
     work = _Work(folder, model, list(loras), kind, n_threads)
     sizes = {choice.kind: choice.nbytes for choice in choices(model, loras)}
     downloads = [*model.paths, *(lora.path for lora in loras)]
-    verb = "merge and convert" if loras else "convert"
+    verb, make = ("merge and convert", "merge") if loras else ("convert", "convert")
     notes, out, size = Notes(folder), work.result, sizes[kind]
-    first = Step("verify-downloads", "verify the downloads", downloads, work.verify_downloads, notes)
-    f16 = Step("f16", f"{verb} to f16", downloads, work.make_f16, notes, work.f16, sizes["f16"])
-    look = "verify the weights"
-    steps = [first, f16, Step("verify-weights", look, [work.f16, *downloads], work.verify_f16, notes)]
-    others = [Leftover(f"the downloaded {model.name}", list(model.paths))]
-    others += [Leftover(f"the LoRA {lora.name}", [lora.path]) for lora in loras]
+    first = Step(
+        "verify-downloads",
+        "verify_downloads",
+        "verify the downloads",
+        downloads,
+        work.verify_downloads,
+        notes,
+    )
+    f16 = Step("f16", make, f"{verb} to f16", downloads, work.make_f16, notes, work.f16, sizes["f16"])
+    look = ("verify_weights", "verify the weights")
+    steps = [first, f16, Step("verify-weights", *look, [work.f16, *downloads], work.verify_f16, notes)]
+    others = [Leftover("model", model.name, f"the downloaded {model.name}", list(model.paths))]
+    others += [Leftover("lora", lora.name, f"the LoRA {lora.name}", [lora.path]) for lora in loras]
     plan = Plan(folder, steps, out, others)
     if kind != "f16":
-        steps.append(
-            Step(f"quantise-{kind}", f"quantise to {kind}", downloads, work.quantise, notes, out, size)
-        )
-        plan = Plan(folder, steps, out, [Leftover("the model in f16", [work.f16]), *others])
-        last = Step(f"at-once-{kind}", f"{verb} to {kind}", downloads, work.make_at_once, notes, out, size)
+        quantise = (f"quantise-{kind}", "quantise", f"quantise to {kind}")
+        steps.append(Step(*quantise, downloads, work.quantise, notes, out, size))
+        plan = Plan(folder, steps, out, [Leftover("f16", "f16", "the model in f16", [work.f16]), *others])
+        at_once = (f"at-once-{kind}", make, f"{verb} to {kind}")
+        last = Step(*at_once, downloads, work.make_at_once, notes, out, size)
         if last.done or (plan.todo and not f16.done and not has_room(folder, plan.nbytes)):
-            verify = Step("verify-weights-only", look, downloads, work.verify_merged, notes)
+            verify = Step("verify-weights-only", *look, downloads, work.verify_merged, notes)
             plan = Plan(folder, [first, verify, last], out, others)
     if plan.todo:
         check_room(work.result, plan.nbytes)
@@ -228,7 +237,8 @@ class _Work:
 
 
 def _odd(odd: Mapping[str, object]) -> list[Finding]:
-    return [Finding(f"{name} has values that are no numbers: the model will not work well.") for name in odd]
+    what = "has values that are no numbers: the model will not work well"
+    return [Finding(f"{name} {what}.", True, "odd", {"name": name}) for name in odd]
 
 
 def verify_downloads(paths: Sequence[Path], progress: Progress) -> list[Finding]:
@@ -244,7 +254,8 @@ def verify_downloads(paths: Sequence[Path], progress: Progress) -> list[Finding]
         published = PUBLISHED.get(sha256_of(path, report))
         done += path.stat().st_size
         known = f"is {published.text}, as published" if published else "is not in the list of published files"
-        findings.append(Finding(f"{path} {known}.", bad=False))
+        key = "published" if published else "unlisted"
+        findings.append(Finding(f"{path} {known}.", False, key, {"name": path.name}))
     return findings
 
 

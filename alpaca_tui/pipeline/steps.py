@@ -6,6 +6,7 @@ still the file that it was then.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,10 +62,12 @@ def _stamps(paths: Sequence[Path]) -> list[list[str | int]]:
 class Step:
     """One step: `run(progress)` does it and returns what is to be said of it.
 
-    `output` is the file it writes, if it writes one, of about `nbytes`.
+    `key` tells it from others of the folder, `work` is the kind of work. `output` is the file it writes, if
+    it writes one, of about `nbytes`.
     """
 
     key: str
+    work: str
     title: str
     inputs: list[Path]
     action: Callable[[Progress], list[Finding]]
@@ -90,13 +93,17 @@ class Step:
             self.key,
             self.inputs,
             output=_stamps([self.output]) if self.output else None,
-            findings=[[finding.text, finding.bad] for finding in findings],
+            findings=[dataclasses.asdict(finding) for finding in findings],
         )
         return findings
 
 
 def _findings(values: object) -> list[Finding]:
-    pairs = values if isinstance(values, list) else []
-    return [
-        Finding(str(pair[0]), bool(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2
-    ]
+    found = []
+    for value in values if isinstance(values, list) else []:
+        try:
+            fields = {str(name): str(text) for name, text in value["fields"].items()}
+            found.append(Finding(str(value["text"]), bool(value["bad"]), str(value["key"]), fields))
+        except (TypeError, KeyError, AttributeError):
+            continue  # somebody else's words
+    return found

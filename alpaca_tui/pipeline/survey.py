@@ -11,6 +11,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files import hf, meta
 from alpaca_tui.files.hparams import HParams
 from alpaca_tui.files.vocab import find_tokenizer
+from alpaca_tui.pipeline.diagnose import Finding
 from alpaca_tui.pipeline.find import open_source
 from alpaca_tui.pipeline.lora import SIZES, VOCABULARIES, WEIGHTS, check_fit, open_lora, tokens
 from alpaca_tui.pipeline.sources import Source
@@ -73,7 +74,16 @@ class Survey:
     folder: Path
     models: list[Model] = field(default_factory=list)
     loras: list[LoraFound] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
+
+    def say(self, key: str, text: str, **fields: object) -> None:
+        """Adds a problem: `text` in English, and its key and fields for other languages."""
+        self.problems.append(Finding(text, True, key, {name: str(value) for name, value in fields.items()}))
+
+    @property
+    def made(self) -> list[Path]:
+        """Models that were made in the folder before, the smallest first."""
+        return sorted(self.folder.glob("ggml-model-*.gguf"), key=lambda path: path.stat().st_size)
 
     @property
     def usual_model(self) -> Model | None:
@@ -138,19 +148,21 @@ def _look(place: Path, found: Survey) -> None:
     """What is directly in one folder."""
     try:
         if (place / "adapter_config.json").is_file() or any((place / name).is_file() for name in WEIGHTS):
-            found.loras.append(_lora(place))
+            _add_lora(place, found)
         elif meta.shard_paths(place) or hf.is_hf(place):
             with open_source(place, need_vocab=False) as source:
                 found.models.append(_model(place, source))
     except UserError as error:
-        found.problems.append(str(error))
+        found.say("", str(error))
     for path in _entries(place):
         if path.suffix in _UNFINISHED and path.is_file():
-            found.problems.append(f"{path} is an unfinished download; let it finish, or download it again.")
+            text = f"{path} is an unfinished download; let it finish, or download it again."
+            found.say("unfinished", text, path=path)
         elif path.suffix == ".zip" and path.is_file() and _holds_lora(path):
             target = path.with_suffix("")
             if not target.is_dir():
-                found.problems.append(f"{path} holds a LoRA; unpack it into {target}.")
+                text = f"{path} holds a LoRA; unpack it into {target}."
+                found.say("packed", text, path=path, target=target)
 
 
 def _holds_lora(path: Path) -> bool:
@@ -161,15 +173,16 @@ def _holds_lora(path: Path) -> bool:
         return False
 
 
-def _lora(place: Path) -> LoraFound:
+def _add_lora(place: Path, found: Survey) -> None:
     with open_lora(place) as lora:
         path, n_vocab = lora.checkpoint.path, lora.n_vocab
         if n_vocab in (CHINESE_LLAMA_TOKENS, CHINESE_ALPACA_TOKENS) and lora.vocab is None:
-            raise UserError(
-                f"{place / 'tokenizer.model'} is missing: the LoRA there has {tokens(n_vocab)}; copy it from "
-                "where the LoRA came from."
-            )
-    return LoraFound(place, path, path.stat().st_size, n_vocab)
+            missing = place / "tokenizer.model"
+            needs = f"the LoRA there has {tokens(n_vocab)}"
+            text = f"{missing} is missing: {needs}; copy it from where the LoRA came from."
+            found.say("no_lora_tokenizer", text, path=missing, n=f"{n_vocab:,}")
+            return
+    found.loras.append(LoraFound(place, path, path.stat().st_size, n_vocab))
 
 
 def _model(place: Path, source: Source) -> Model:
@@ -189,27 +202,28 @@ def _look_for_what_is_missing(found: Survey) -> None:
     if not found.models:
         what = "the original LLaMA (consolidated.00.pth with params.json, or its Hugging Face folder)"
         if found.loras:
-            found.problems.append(f"Beside the LoRA {what} is needed; put it into a folder inside {folder}.")
+            text = f"Beside the LoRA {what} is needed; put it into a folder inside {folder}."
+            found.say("no_base", text, folder=folder)
         elif not found.problems:
-            found.problems.append(
-                f"{folder} holds no model; put {what} and your LoRA into folders inside it."
-            )
+            text = f"{folder} holds no model; put {what} and your LoRA into folders inside it."
+            found.say("no_model", text, folder=folder)
         return
     model = found.usual_model
     assert model is not None
     if found.loras and not any(each.is_base for each in found.models):
-        found.problems.append(
-            f"The model in {model.folder} has {tokens(model.hparams.n_vocab)}; LoRAs are merged into the "
-            "original LLaMA, which is missing."
-        )
+        n_vocab = model.hparams.n_vocab
+        has = f"The model in {model.folder} has {tokens(n_vocab)}"
+        text = f"{has}; LoRAs are merged into the original LLaMA, which is missing."
+        found.say("merged_only", text, folder=model.folder, n=f"{n_vocab:,}")
     chosen = found.usual_loras(model)
     if chosen and all(lora.is_plus for lora in chosen):
-        found.problems.append(
-            f"{chosen[0].folder.name} builds on the LoRA Chinese-LLaMA-Plus of the same size, which is "
-            f"missing; put it into a folder inside {folder}."
-        )
+        name = chosen[0].folder.name
+        needs = f"{name} builds on the LoRA Chinese-LLaMA-Plus of the same size"
+        text = f"{needs}, which is missing; put it into a folder inside {folder}."
+        found.say("no_plus", text, name=name, folder=folder)
     if not chosen and not model.has_tokenizer:
-        found.problems.append(f"tokenizer.model is missing; put it into {model.folder}.")
+        text = f"tokenizer.model is missing; put it into {model.folder}."
+        found.say("no_tokenizer", text, folder=model.folder)
 
 
 def check_choice(model: Model, loras: Sequence[LoraFound]) -> None:

@@ -116,15 +116,15 @@ def test_a_merged_model_wants_no_lora(tmp_path: Path, downloads: Path) -> None:
     assert found.usual_loras(models["Chinese-Alpaca-7B"]) == []
     shutil.rmtree(downloads / "LLaMA")
     (problem,) = survey(downloads).problems
-    assert "LoRAs are merged into the original LLaMA, which is missing" in problem
+    assert "LoRAs are merged into the original LLaMA, which is missing" in problem.text
 
 
 # --- what is missing ---------------------------------------------------------------------------------------
 
 
 def problems(folder: Path) -> str:
-    found = survey(folder).problems
-    assert all(problem.endswith(".") and "\n" not in problem for problem in found)
+    found = [problem.text for problem in survey(folder).problems]
+    assert all(text.endswith(".") and "\n" not in text for text in found)
     return " ".join(found)
 
 
