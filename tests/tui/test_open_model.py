@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from alpaca_tui.tui.screens.open_model import OpenModelScreen, PathSuggester, complete, found_models
+from alpaca_tui.tui.completion import PathSuggester, complete
+from alpaca_tui.tui.screens.open_model import OpenModelScreen, found_models
 from tests.tui.helpers import Chat, chat
 from tests.tui.scripted_engine import Script
 
@@ -121,6 +122,7 @@ def test_completion(folder: Path) -> None:
     assert complete("no") == "notes.txt"
     assert complete("zzz") is None and complete("") is None and complete("nowhere/x") is None
     assert complete(f"{folder}/mod") == f"{folder}/models/"
+    assert complete("no", folders=True) is None and complete("m", folders=True) == "models/"
     assert asyncio.run(PathSuggester().get_suggestion("mod")) == "models/"
 
 

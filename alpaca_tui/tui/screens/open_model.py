@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,49 +12,16 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.suggester import Suggester
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from alpaca_tui.tui.completion import PathSuggester, complete
 from alpaca_tui.tui.strings import Strings
 
 FOLDERS = (".", "models", "zh-models", "../models", "../zh-models")
 MAX_FOUND = 20
 MAX_ROWS = 10  # of the list of models
 AROUND = 13  # rows of the dialog that are not that list
-MAX_LISTED = 2000  # entries of a folder that are looked at
-SUFFIXES = (".gguf", ".bin")
-
-
-class PathSuggester(Suggester):
-    """Completes the path of a folder or a file."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return complete(value)
-
-
-def complete(value: str) -> str | None:
-    """The first path that begins with `value`; model files and folders before others. None without one."""
-    if not value:
-        return None
-    folder, _, begun = value.rpartition("/")
-    base = Path(folder + "/" if folder or value.startswith("/") else ".").expanduser()
-    names: list[tuple[bool, str]] = []
-    try:
-        with os.scandir(base) as entries:
-            for _, entry in zip(range(MAX_LISTED), entries, strict=False):
-                if entry.name.startswith(begun) and (begun.startswith(".") or not entry.name.startswith(".")):
-                    names.append((not (entry.is_dir() or entry.name.endswith(SUFFIXES)), entry.name))
-    except OSError:
-        return None
-    if not names:
-        return None
-    name = min(names)[1]
-    head = value[: len(value) - len(begun)]
-    return head + name + ("/" if (base / name).is_dir() else "")
 
 
 def found_models(folders: tuple[str, ...] = FOLDERS) -> list[Path]:
