@@ -34,16 +34,54 @@ class EngineState(enum.Enum):
         return self not in (EngineState.EMPTY, EngineState.IDLE, EngineState.FAILED)
 
 
+# The samplers in today's order, by the names that llama.cpp has for them; mirostat takes the place of those
+# that cut (top_n_sigma to xtc).
+SAMPLERS = (
+    "penalties", "dry", "top_n_sigma", "top_k", "tfs_z", "typ_p", "top_p", "min_p", "xtc", "temperature",
+)  # fmt: skip
+DRY_BREAKERS = ("\n", ":", '"', "*")
+
+
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next token is chosen. `temp <= 0` is greedy; `seed < 0` takes a new seed for each reply."""
+    """How the next token is chosen. `temp <= 0` is greedy; `seed < 0` takes a new seed for each reply.
 
-    temp: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.95
-    repeat_penalty: float = 1.1
-    repeat_last_n: int = 64
-    seed: int = -1
+    The comment behind a field is the flag of `main` that sets it. With the defaults, what stands below `seed`
+    is off, except for `min_p`. `engine.sampling.checked` raises UserError for what is impossible.
+    """
+
+    temp: float = 0.8  # --temp
+    top_k: int = 40  # --top-k; <= 0: all
+    top_p: float = 0.95  # --top-p; 1: off
+    repeat_penalty: float = 1.1  # --repeat-penalty; 1: off
+    repeat_last_n: int = 64  # --repeat-last-n, for all three penalties; 0: off, -1: the whole context
+    seed: int = -1  # --seed
+
+    min_p: float = 0.05  # --min-p; 0: off. A token needs this share of the likeliest one's probability
+    tfs_z: float = 1.0  # --tfs; 1: off
+    typical_p: float = 1.0  # --typical; 1: off
+    top_n_sigma: float = -1.0  # --top-n-sigma; <= 0: off
+    xtc_probability: float = 0.0  # --xtc-probability; 0: off
+    xtc_threshold: float = 0.1  # --xtc-threshold; above 0.5: off
+    dynatemp_range: float = 0.0  # --dynatemp-range; 0: off. The temperature is temp +- this, by entropy
+    dynatemp_exponent: float = 1.0  # --dynatemp-exp
+    presence_penalty: float = 0.0  # --presence-penalty
+    frequency_penalty: float = 0.0  # --frequency-penalty
+    penalize_nl: bool = True  # --no-penalize-nl: False, the three penalties leave line ends alone
+    dry_multiplier: float = 0.0  # --dry-multiplier; 0: off
+    dry_base: float = 1.75  # --dry-base
+    dry_allowed_length: int = 2  # --dry-allowed-length
+    dry_penalty_last_n: int = -1  # --dry-penalty-last-n; 0: off, -1: the whole context
+    dry_sequence_breakers: tuple[str, ...] = DRY_BREAKERS  # --dry-sequence-breaker, repeated; none: ()
+    mirostat: int = 0  # --mirostat; 1 or 2, instead of all that cuts
+    mirostat_lr: float = 0.1  # --mirostat-lr, eta
+    mirostat_ent: float = 5.0  # --mirostat-ent, tau: the surprise aimed at, in bits
+    samplers: tuple[str, ...] = SAMPLERS  # --samplers, see `chat.sampler_text`; those not named are off
+    logit_bias: tuple[tuple[int, float], ...] = ()  # --logit-bias, repeated
+    ignore_eos: bool = False  # --ignore-eos: tokens that end a reply are never chosen
+    grammar: str = ""  # --grammar, or the text of --grammar-file: GBNF, whose rule `root` the reply matches
+    json_schema: str = ""  # --json-schema: a JSON Schema, as text; {} for any JSON object
+    cfg_scale: float = 1.0  # --cfg-scale; 1: off. What to lead away from is `GenerateRequest.negative`
 
 
 @dataclass(frozen=True)
@@ -165,6 +203,10 @@ class GenerateRequest:
 
     With `keep`, turns do not count: the first `keep` tokens of prefix and turns stay (< 0: all of them), and
     of what stands behind these the older half leaves (`--keep`).
+
+    With `sampling.cfg_scale` above 1 the reply is led away from what would follow if `negative` stood in the
+    place of `prefix` (`--cfg-negative-prompt`). `begun` is the text of a reply that is continued: a grammar
+    has matched it already.
     """
 
     prefix: tuple[Segment, ...]
@@ -176,6 +218,8 @@ class GenerateRequest:
     keep: int | None = None
     when_full: WhenFull = WhenFull.SHIFT
     prompt_cache: PromptCache | None = None
+    negative: tuple[Segment, ...] = ()
+    begun: str = ""
 
 
 @dataclass(frozen=True)
