@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
 from alpaca_tui.engine.lookup import Account
-from alpaca_tui.engine.protocol import FinishReason, ModelInfo, SamplingParams, Stats
+from alpaca_tui.engine.protocol import FinishReason, ModelInfo, RopeOptions, SamplingParams, Stats
 from alpaca_tui.engine.sampling import Sampler, checked
 from alpaca_tui.engine.threads import thread_count
 from alpaca_tui.errors import UserError
@@ -67,6 +67,7 @@ class Engine:
         n_batch: int = 512,
         tokenizer: str | Path | None = None,
         norm_eps: float | None = None,
+        rope: RopeOptions | None = None,
         on_progress: OnLoad | None = None,
     ) -> Engine:
         """The model in `path`, ready to run.
@@ -74,7 +75,8 @@ class Engine:
         `n_ctx`: tokens of context, by default the model's own, at most 2048. `n_threads`: by default one
         for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `tokenizer`: a
         tokenizer.model to use instead of what the file has. `norm_eps`: for the formats of 2023, which do
-        not carry it (default 1e-6). `on_progress(stage, done, total, what)` hears of stage "load" and
+        not carry it (default 1e-6). `rope`: how positions become angles, instead of as the file says.
+        `on_progress(stage, done, total, what)` hears of stage "load" and
         "compile"; what it raises ends the load.
 
         Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory; that many
@@ -98,6 +100,7 @@ class Engine:
                 n_ctx=n_ctx,
                 n_threads=n_threads,
                 n_batch=n_batch,
+                rope_options=rope,
                 on_progress=on_progress or (lambda stage, done, total, what: None),
             )
         except BaseException:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alpaca_tui.engine import plan
+from alpaca_tui.engine import plan, rope
+from alpaca_tui.engine.protocol import RopeOptions
 from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import BlockFormat
@@ -67,11 +68,12 @@ class Model:
         n_ctx: int,
         n_threads: int,
         n_batch: int = 512,
+        rope_options: RopeOptions | None = None,
         on_progress: Progress | None = None,
     ):
         self._file = file
         self._progress = on_progress or (lambda stage, done, total, what: None)
-        h = file.hparams
+        h = rope.with_options(file.hparams, rope_options or RopeOptions())
         self._check_widths(h)
         self.hparams = h
         self.n_ctx, self.n_vocab = n_ctx, h.n_vocab
@@ -211,19 +213,10 @@ class Model:
 
     def _make_cache(self) -> None:
         s = self._shape
-        self._rope = self._rope_table()
+        self._rope = rope.table(self.hparams, s.n_ctx, self._vectors.get("rope_freqs.weight"))
         self._k_bytes = 2 * s.n_head_kv * s.n_ctx * s.head_dim
         self._v_bytes = 2 * s.n_head_kv * s.n_ctx * plan.value_dim(s.head_dim)
         self._cache = aligned(s.n_layer * (self._k_bytes + self._v_bytes))
-
-    def _rope_table(self) -> tuple[F32, F32]:
-        """cos and sin [n_ctx, n_rot / 2] of position * freq_scale * base^(-2p / n_rot) / factor[p]."""
-        h = self.hparams
-        frequency = h.rope_freq_base ** (-np.arange(0, h.n_rot, 2) / h.n_rot) * h.rope_freq_scale
-        if "rope_freqs.weight" in self._vectors:
-            frequency = frequency / self._vectors["rope_freqs.weight"]
-        angle = np.arange(self._shape.n_ctx)[:, None] * frequency
-        return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
     def _layer_cache(self, layer: int) -> tuple[int, int]:
         start = self._cache.ctypes.data + layer * (self._k_bytes + self._v_bytes)

@@ -251,6 +251,7 @@ class EngineWorker:
                 n_batch=options.n_batch,
                 tokenizer=options.tokenizer,
                 norm_eps=options.norm_eps,
+                rope=options.rope,
                 on_progress=on_progress,
             )
         except _Cancelled:

@@ -18,6 +18,22 @@ ROPE_FREQ_BASE = 10000.0
 
 
 @dataclass(frozen=True)
+class Yarn:
+    """How YaRN (Peng et al. 2023, arXiv 2309.00071) stretches a context of `orig_ctx` tokens.
+
+    Dimensions that turn more than `beta_fast` times in it keep their frequency, those that turn less than
+    `beta_slow` times are interpolated by `rope_freq_scale`, with a ramp between; `ext_factor` is the share of
+    that (0: all are interpolated). `attn_factor` multiplies the magnitude of queries and keys.
+    """
+
+    orig_ctx: int
+    ext_factor: float = 1.0
+    attn_factor: float = 1.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+
+
+@dataclass(frozen=True)
 class HParams:
     """Shape and constants of a model. Names as in llama.cpp; `rope_freq_scale` multiplies the position."""
 
@@ -33,6 +49,7 @@ class HParams:
     norm_eps: float
     rope_freq_base: float = ROPE_FREQ_BASE
     rope_freq_scale: float = 1.0
+    yarn: Yarn | None = None
 
     @property
     def head_dim(self) -> int:
@@ -84,7 +101,21 @@ def check(path: Path, h: HParams, norm_eps: float | None) -> HParams:
         value = getattr(h, name)
         if not (math.isfinite(value) and 1e-6 < value < 1e12):
             raise damaged(path, f"its {name} = {value:g} is impossible")
+    if h.yarn and (wrong := wrong_yarn(h.yarn)):
+        raise damaged(path, f"its {wrong}, which is impossible")
     return dataclasses.replace(h, norm_eps=eps)
+
+
+def wrong_yarn(yarn: Yarn) -> str:
+    """What cannot be in these numbers, such as "yarn_beta_fast = -1"; empty where all can."""
+    limits = {
+        "orig_ctx": (1, 1 << 31), "ext_factor": (0, 1), "attn_factor": (1e-3, 1e3),
+        "beta_fast": (1e-3, 1e6), "beta_slow": (1e-3, 1e6),
+    }  # fmt: skip
+    for name, (low, high) in limits.items():
+        if not low <= getattr(yarn, name) <= high:
+            return f"yarn_{name} = {getattr(yarn, name):g}"
+    return ""
 
 
 class GgufKeys:
@@ -147,6 +178,8 @@ def from_gguf(path: Path, metadata: Mapping[str, Any], n_vocab: int) -> HParams:
                 f"{path} has heads of {keys.integer(key)} dimensions instead of n_embd / n_head = {head_dim} "
                 f"({arch}.{key}), which this program does not support; use another model."
             )
+    n_ctx_train = keys.integer("context_length")
+    rope_freq_scale, yarn = _rope_scaling(keys, n_ctx_train)
     return HParams(
         arch=arch,
         n_vocab=n_vocab,
@@ -156,26 +189,35 @@ def from_gguf(path: Path, metadata: Mapping[str, Any], n_vocab: int) -> HParams:
         n_layer=keys.integer("block_count"),
         n_ff=keys.integer("feed_forward_length"),
         n_rot=keys.integer("rope.dimension_count", head_dim),
-        n_ctx_train=keys.integer("context_length"),
+        n_ctx_train=n_ctx_train,
         norm_eps=keys.number("attention.layer_norm_rms_epsilon"),
         rope_freq_base=keys.number("rope.freq_base", ROPE_FREQ_BASE),
-        rope_freq_scale=_rope_freq_scale(keys),
+        rope_freq_scale=rope_freq_scale,
+        yarn=yarn,
     )
 
 
-def _rope_freq_scale(keys: GgufKeys) -> float:
+def _rope_scaling(keys: GgufKeys, n_ctx_train: int) -> tuple[float, Yarn | None]:
+    """What positions are multiplied by, and YaRN's numbers where the file asks for that."""
     kind = keys.metadata.get(f"{keys.prefix}.rope.scaling.type")
     if kind is None and f"{keys.prefix}.rope.scale_linear" in keys.metadata:
         kind, factor = "linear", keys.number("rope.scale_linear")
     else:
         factor = keys.number("rope.scaling.factor", 1.0)
     if kind in (None, "none"):
-        return 1.0
-    if kind != "linear":
+        return 1.0, None
+    if kind not in ("linear", "yarn"):
         raise UserError(
             f"{keys.path} stretches its context with RoPE scaling {kind!r}, which this program does not "
             "support; use another model."
         )
-    if not factor > 0.0:  # also NaN; files write 0 for "none"
-        return 1.0
-    return 1.0 / factor
+    scale = 1.0 / factor if factor > 0.0 else 1.0  # also NaN; files write 0 for "none"
+    if kind == "linear":
+        return scale, None
+    return scale, Yarn(
+        keys.integer("rope.scaling.original_context_length", n_ctx_train),
+        keys.number("rope.scaling.yarn_ext_factor", 1.0),
+        keys.number("rope.scaling.yarn_attn_factor", 1.0) * keys.number("rope.scaling.attn_factor", 1.0),
+        keys.number("rope.scaling.yarn_beta_fast", 32.0),
+        keys.number("rope.scaling.yarn_beta_slow", 1.0),
+    )

@@ -21,6 +21,7 @@ from alpaca_tui.engine.protocol import (
     LoadFailed,
     LoadOptions,
     Progress,
+    RopeOptions,
     Segment,
     StateChanged,
     TextChunk,
@@ -87,17 +88,28 @@ def test_load_options_reach_the_engine(harness) -> None:
         return engine_of(ScriptedModel())
 
     h = harness(ScriptedModel(), open_engine)
-    h.worker.load(PATH, LoadOptions(n_ctx=99, n_threads=3, n_batch=7, norm_eps=1e-5, tokenizer=Path("t")))
+    h.worker.load(
+        PATH,
+        LoadOptions(
+            n_ctx=99,
+            n_threads=3,
+            n_batch=7,
+            norm_eps=1e-5,
+            tokenizer=Path("t"),
+            rope=RopeOptions(freq_scale=0.5),
+        ),
+    )
     h.wait_for(Loaded)
-    assert seen.pop("on_progress")
-    assert seen == {
+    wanted = {
         "path": PATH,
         "n_ctx": 99,
         "n_threads": 3,
         "n_batch": 7,
         "norm_eps": 1e-5,
         "tokenizer": Path("t"),
+        "rope": RopeOptions(freq_scale=0.5),
     }
+    assert seen.items() >= wanted.items()
     assert h.of(Progress) == [
         Progress(EngineState.LOADING, 1, 2, "blk.0"),
         Progress(EngineState.COMPILING, 3, 4, "matmul_q4_0"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.gguf import read_gguf
+from alpaca_tui.files.hparams import Yarn
 from alpaca_tui.files.model_file import open_model
 from tests.ggml_writer import write_small
 from tests.gguf_writer import KV, RawTensor, llama_metadata, quantized, write_gguf, write_llama
@@ -91,7 +92,6 @@ def test_another_reader_agrees(tmp_path: Path) -> None:
         (KV("tokenizer.ggml.model", "str", "rwkv"), "tokenizer 'rwkv'"),
         (KV("tokenizer.ggml.model", "u32", 5), "tokenizer 5"),
         (KV("llama.expert_count", "u32", 8), "mixture of experts"),
-        (KV("llama.rope.scaling.type", "str", "yarn"), "RoPE scaling 'yarn'"),
         (KV("llama.rope.scaling.type", "str", "longrope"), "RoPE scaling 'longrope'"),
         (KV("llama.attention.key_length", "u32", 32), "heads of 32 dimensions"),
         (KV("llama.rope.dimension_count", "u32", 8), "rotates 8 of 16 dimensions"),
@@ -161,6 +161,21 @@ def test_vocabulary_of_another_size(tmp_path: Path) -> None:
 def test_rope_scaling(tmp_path: Path, entries: list[KV], scale: float) -> None:
     with open_model(write_llama(tmp_path / "m.gguf", extra=entries)) as model:
         assert model.hparams.rope_freq_scale == scale
+
+
+def test_yarn(tmp_path: Path) -> None:
+    entries = [
+        KV("llama.rope.scaling.type", "str", "yarn"),
+        KV("llama.rope.scaling.factor", "f32", 4.0),
+        KV("llama.rope.scaling.original_context_length", "u32", 32),
+        KV("llama.rope.scaling.yarn_beta_fast", "f32", 16.0),
+    ]
+    with open_model(write_llama(tmp_path / "m.gguf", extra=entries)) as model:
+        assert model.hparams.rope_freq_scale == 0.25
+        assert model.hparams.yarn == Yarn(32, beta_fast=16.0)
+    entries.append(KV("llama.rope.scaling.yarn_ext_factor", "f32", float("nan")))
+    with pytest.raises(UserError, match="yarn_ext_factor = nan"):
+        open_model(write_llama(tmp_path / "m.gguf", extra=entries))
 
 
 def test_lists_that_agree_count_as_one_number(tmp_path: Path) -> None:
