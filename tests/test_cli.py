@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alpaca_tui import __version__, cli
-from alpaca_tui.chat.settings import SETTINGS
+from alpaca_tui.chat.settings import SETTINGS, Settings
 from alpaca_tui.commands import chat, flags
 from alpaca_tui.errors import UserError
 
@@ -68,7 +68,7 @@ def test_the_tutorials_command_line() -> None:
     args = parse(*line.split())
     settings, explicit = flags.settings_from(args)
     assert args.model == Path("zh-models/7B/ggml-model-q4_0.bin")
-    assert settings.as_dict() == {
+    assert settings.as_dict() == Settings().as_dict() | {
         "temp": 0.2,
         "top_k": 10000,
         "top_p": 0.5,

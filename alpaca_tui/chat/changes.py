@@ -75,7 +75,7 @@ class QueueChanged:
 
 @dataclass(frozen=True)
 class SettingsChanged:
-    """Values in force changed without the user's hand, e.g. the guide model's temperature."""
+    """Values in force changed elsewhere than in the sidebar: by a preset, a reset, another chat, a model."""
 
 
 Change = (

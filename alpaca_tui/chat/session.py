@@ -50,6 +50,7 @@ class ChatSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self.settings.chosen |= explicit
         self.instruction = instruction
         self.conversation = Conversation()
         self.queue: list[str] = []
@@ -63,7 +64,6 @@ class ChatSession:
         self.loading = False
         self._engine: ChatEngine | None = None
         self._format = prompt_format
-        self._chosen = set(explicit)
         self._clock = clock
         self._stop_asked: float | None = None
         self._again = False
@@ -241,16 +241,30 @@ class ChatSession:
         self._tell(changes.QueueChanged())
         return waiting
 
-    def change_setting(self, key: str, value: int | float | str) -> int | float:
-        """Checks, stores and applies a value; raises UserError, changing nothing, where it is impossible."""
-        stored = self.settings.set(key, value)
-        self._chosen.add(key)
+    def change_setting(self, key: str, value: int | float | str | None) -> int | float:
+        """Checks, stores and applies a value; raises UserError, changing nothing, where it is impossible.
+
+        None: the default.
+        """
+        if value is None:
+            self.settings.reset([key])
+            self._follow_model()
+        else:
+            self.settings.set(key, value)
+        stored = self.settings[key]
         if self._engine is not None:
             if BY_KEY[key].applies is Applies.TOKEN:
                 self._engine.set_sampling(self.settings.sampling())
             elif key == "n_threads":
                 self._engine.set_threads(int(stored) or system.usable_cores())
         return stored
+
+    def settings_replaced(self) -> None:
+        """Tells the engine and the view of settings that changed all at once."""
+        self._follow_model()
+        if self._engine is not None:
+            self._engine.set_sampling(self.settings.sampling())
+        self._tell(changes.SettingsChanged())
 
     def close(self) -> None:
         if self._engine is not None:
@@ -302,11 +316,15 @@ class ChatSession:
         if self.model is not None and path != self.model_path:
             self.conversation.forget_tokens()
         self.model, self.model_path = model, path
-        if "temp" not in self._chosen:
-            self.settings.set("temp", GUIDE_TEMP if model.guide else BY_KEY["temp"].default)
+        if self._follow_model():
             self._tell(changes.SettingsChanged())
         self._tell(changes.ModelReady(model))
         self._send_next()
+
+    def _follow_model(self) -> bool:
+        """Gives what nobody has chosen the value that suits the model. True if that changed something."""
+        guide = self.model is not None and self.model.guide
+        return self.settings.suggest("temp", GUIDE_TEMP if guide else self.settings.defaults["temp"])
 
     def _end_load(self, change: changes.LoadRefused | changes.LoadCancelled) -> None:
         self.loading = False

@@ -1,88 +1,40 @@
-"""One table of settings: the sidebar, the flags, their checks and their help are made from it.
+"""The values of the settings in force. One that is out of range never gets in.
 
-No NumPy, no Textual here. Values live in `Settings`, which never holds one that is out of range.
+The table they are made from is `settings_table.SETTINGS`. No NumPy, no Textual here.
 """
 
 from __future__ import annotations
 
-import enum
-import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
 
-from alpaca_tui.engine.protocol import MAX_THREADS, LoadOptions, SamplingParams
+from alpaca_tui.chat.schema import Applies, Setting
+from alpaca_tui.chat.settings_table import BY_KEY, SETTINGS
+from alpaca_tui.engine.protocol import LoadOptions, SamplingParams
 from alpaca_tui.errors import UserError
 
+__all__ = ["Applies", "BY_KEY", "SETTINGS", "Setting", "Settings"]
 
-class Applies(enum.Enum):
-    """When a change takes effect."""
-
-    TOKEN = "token"
-    MESSAGE = "message"
-    RELOAD = "reload"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One thing that can be set. `zero`/`minus_one` name what 0 or -1 mean where they are special."""
-
-    key: str
-    flags: tuple[str, ...]
-    kind: type[int] | type[float]
-    default: int | float
-    low: int | float
-    high: int | float
-    step: int | float
-    applies: Applies
-    special: tuple[tuple[int, str], ...] = ()  # (value, key of its name in the strings table)
-
-    def parse(self, text: str | int | float) -> int | float:
-        """The value that `text` means. Raises UserError, naming the range, where it means none."""
-        try:
-            value = self.kind(text)
-        except (TypeError, ValueError, OverflowError):
-            value = None
-        if value is None or not math.isfinite(value) or not self.allows(value):
-            raise UserError(f"{self.flags[-1]} takes {self.range_text()}, not {text!r}.")
-        return value
-
-    def allows(self, value: int | float) -> bool:
-        return any(value == v for v, _ in self.special) or self.low <= value <= self.high
-
-    def range_text(self) -> str:
-        kind = "a whole number" if self.kind is int else "a number"
-        extra = "".join(f", or {v}" for v, _ in self.special if not self.low <= v <= self.high)
-        low, high = (f"{v:,}" if self.kind is int else f"{v:g}" for v in (self.low, self.high))
-        return f"{kind} from {low} to {high}{extra}"
-
-
-T, M, R = Applies.TOKEN, Applies.MESSAGE, Applies.RELOAD
-SETTINGS: tuple[Setting, ...] = (
-    Setting("temp", ("--temp", "--temperature"), float, 0.8, 0.0, 5.0, 0.05, T),
-    Setting("top_k", ("--top_k", "--top-k"), int, 40, 0, 1_000_000, 5, T, ((0, "off"),)),
-    Setting("top_p", ("--top_p", "--top-p"), float, 0.95, 0.0, 1.0, 0.05, T),
-    Setting("repeat_penalty", ("--repeat_penalty", "--repeat-penalty"), float, 1.1, 0.1, 5.0, 0.05, T),
-    Setting("repeat_last_n", ("--repeat_last_n", "--repeat-last-n"), int, 64, 0, 1_000_000, 16, T,
-            ((0, "off"), (-1, "whole_context"))),
-    Setting("n_predict", ("-n", "--n_predict", "--n-predict", "--predict"), int, 512, 1, 1_000_000, 64, M,
-            ((-1, "no_limit"),)),
-    Setting("seed", ("-s", "--seed"), int, -1, 0, 2**32 - 1, 1, M, ((-1, "random"),)),
-    Setting("n_batch", ("-b", "--batch_size", "--batch-size"), int, 512, 1, 2048, 32, M),
-    Setting("n_threads", ("-t", "--threads"), int, 0, 1, MAX_THREADS, 1, M, ((0, "auto"),)),
-    Setting("n_ctx", ("-c", "--ctx_size", "--ctx-size"), int, 0, 8, 1_048_576, 256, R, ((0, "auto"),)),
-)  # fmt: skip
-BY_KEY = {setting.key: setting for setting in SETTINGS}
+_SAMPLING = frozenset(field.name for field in fields(SamplingParams)) & set(BY_KEY)
 
 
 class Settings:
     """The values in force. `Settings(temp=0.2)`, `settings["temp"]`, `settings.set("temp", "0.2")`.
 
-    `lookup` is as in `LoadOptions`; it changes no reply, and so is no setting to look at.
+    `chosen` are the keys that somebody set: only the others may follow the model that is loaded. `defaults`
+    are what a reset goes back to: the table's, or the user's own (`use_defaults`). `other_sampling` are
+    fields of `SamplingParams` that are no numbers, such as a grammar; they come from flags only. `lookup` is
+    as in `LoadOptions`; it changes no reply, and so is no setting to look at.
     """
 
     lookup = True
 
     def __init__(self, **values: int | float | str) -> None:
-        self._values: dict[str, int | float] = {s.key: s.default for s in SETTINGS}
+        self.other_sampling: dict[str, Any] = {}
+        self.defaults: dict[str, int | float] = {s.key: s.default for s in SETTINGS}
+        self.chosen: set[str] = set()
+        self._values = dict(self.defaults)
         for key, value in values.items():
             self.set(key, value)
 
@@ -94,21 +46,54 @@ class Settings:
         if key not in BY_KEY:
             raise UserError(f"There is no setting {key!r}; known are {', '.join(BY_KEY)}.")
         self._values[key] = BY_KEY[key].parse(value)
+        self.chosen.add(key)
         return self._values[key]
+
+    def suggest(self, key: str, value: int | float) -> bool:
+        """Sets what nobody has chosen, as the model that is loaded would have it. True if it changed."""
+        changed = key not in self.chosen and self._values[key] != value
+        if changed:
+            self._values[key] = BY_KEY[key].parse(value)
+        return changed
+
+    def reset(self, keys: Iterable[str] = tuple(BY_KEY)) -> None:
+        """Goes back to the defaults."""
+        for key in keys:
+            self._values[key] = self.defaults[key]
+            self.chosen.discard(key)
+
+    def use_defaults(self, values: Mapping[str, Any]) -> None:
+        """Takes the user's own defaults; what is not chosen follows them. Raises UserError for a bad one."""
+        checked = {key: BY_KEY[key].parse(value) for key, value in values.items()}
+        self.defaults = {s.key: checked.get(s.key, s.default) for s in SETTINGS}
+        self.reset(set(BY_KEY) - self.chosen)
+
+    # --- per chat ------------------------------------------------------------------------------------------
+
+    def of_chat(self) -> dict[str, int | float]:
+        """What was chosen of the settings that belong to a conversation: to be kept with it."""
+        return {s.key: self._values[s.key] for s in SETTINGS if s.per_chat and s.key in self.chosen}
+
+    def use_of_chat(self, values: Mapping[str, Any]) -> None:
+        """The settings that were kept with a conversation. What is unknown or impossible is left out: it
+        may come from another version of the program."""
+        self.reset(s.key for s in SETTINGS if s.per_chat)
+        for key, value in values.items():
+            if key in BY_KEY and BY_KEY[key].per_chat:
+                try:
+                    self.set(key, value)
+                except UserError:
+                    continue
+
+    # --- for others ----------------------------------------------------------------------------------------
 
     def as_dict(self) -> dict[str, int | float]:
         return dict(self._values)
 
     def sampling(self) -> SamplingParams:
-        v = self._values
-        return SamplingParams(
-            temp=float(v["temp"]),
-            top_k=int(v["top_k"]),
-            top_p=float(v["top_p"]),
-            repeat_penalty=float(v["repeat_penalty"]),
-            repeat_last_n=int(v["repeat_last_n"]),
-            seed=int(v["seed"]),
-        )
+        values = self._values
+        numbers: dict[str, Any] = {key: BY_KEY[key].kind(values[key]) for key in _SAMPLING}
+        return SamplingParams(**numbers, **self.other_sampling)
 
     def load_options(self) -> LoadOptions:
         v = self._values

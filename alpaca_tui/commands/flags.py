@@ -11,24 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from alpaca_tui.chat.settings import SETTINGS, Settings
+from alpaca_tui.chat.settings import SETTINGS, Setting, Settings
 from alpaca_tui.engine.protocol import LoadOptions
 from alpaca_tui.errors import UserError
 from alpaca_tui.resources import prompts_dir, read_prompt
-
-# What a setting does, in the words of --help. (The screen has its own, in each language.)
-HELP = {
-    "temp": "randomness; 0 always takes the likeliest token",
-    "top_k": "choose among the K likeliest tokens; 0: all",
-    "top_p": "choose among the likeliest tokens that make up this share",
-    "repeat_penalty": "make tokens that were used lately less likely; 1: off",
-    "repeat_last_n": "how many tokens back that looks; 0: off, -1: all",
-    "n_predict": "longest reply in tokens; -1: until the model ends it",
-    "seed": "the same seed gives the same reply; -1: a new one each time",
-    "n_batch": "prompt tokens evaluated at once",
-    "n_threads": "threads; 0: as many as there are cores",
-    "n_ctx": "context in tokens; 0: the model's own, at most 2048",
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,7 +88,7 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
             metavar="N" if setting.kind is int else "X",
             type=setting.parse,
             default=argparse.SUPPRESS,
-            help=f"{HELP[setting.key]} (default: {setting.default:g})",
+            help=help_text(setting),
         )
     both_spellings(
         group,
@@ -112,6 +98,12 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="never evaluate several tokens at once where a reply repeats what was said; it stays the same",
     )
+
+
+def help_text(setting: Setting) -> str:
+    """What a setting does, and what its special values and its default mean."""
+    special = "".join(f" {value}: {name.en}." for value, name in setting.special)
+    return f"{setting.help.en}{special} (default: {setting.default:g})".replace("%", "%%")
 
 
 def add_prompt_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

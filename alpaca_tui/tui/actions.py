@@ -231,6 +231,6 @@ class Actions(BaseApp, inherit_bindings=False):
         wanted = self._sidebar_wanted
         self.main.set_class(width >= WIDE if wanted is None else wanted, "with-sidebar")
 
-    def change_setting(self, key: str, value: int | float | str) -> int | float:
-        """Applies a value from the sidebar. Raises UserError where it is impossible."""
+    def change_setting(self, key: str, value: int | float | str | None) -> int | float:
+        """Applies a value from the sidebar; None: the default. Raises UserError where it is impossible."""
         return self.session.change_setting(key, value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alpaca_tui.chat.settings import SETTINGS
+from alpaca_tui.chat.schema import APPLIES
+from alpaca_tui.chat.settings import BY_KEY, SETTINGS
 from alpaca_tui.tui.widgets.setting_row import SettingRow, number
 from tests.tui.helpers import Chat, chat
 from tests.tui.scripted_engine import Script
@@ -14,6 +15,8 @@ WIDE = (120, 40)
 
 async def focus(c: Chat, key: str) -> SettingRow:
     row = c.app.sidebar.row(key)
+    c.app.sidebar.unfold(row.setting.advanced)
+    await c.pilot.pause()
     c.app.main.set_focus(row)
     await c.settle()
     return row
@@ -47,13 +50,12 @@ async def test_every_setting_is_there() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_the_one_in_focus_is_explained(language: str) -> None:
     async with chat(size=WIDE, language=language) as c:
-        say = c.app.strings
         for setting in SETTINGS:
             await focus(c, setting.key)
             text = "".join(line[80:].strip() for line in c.lines()).replace(" ", "")
             about = (
-                say(f"help_{setting.key}"),
-                say(f"applies_{setting.applies.value}"),
+                setting.help.of(language),
+                APPLIES[setting.applies].of(language),
                 number(setting.high),
             )
             assert all(part.replace(" ", "") in text for part in about)
@@ -160,7 +162,7 @@ async def test_special_values_are_named() -> None:
         for key, value, name in (("top_k", 0, "off"), ("seed", -1, "random"), ("n_ctx", 0, "automatic")):
             c.app.sidebar.row(key).take(value)
             await c.settle()
-            label = c.app.strings(f"setting_{key}")
+            label = BY_KEY[key].name.en
             assert name in c.lines()[c.row_of(label)]
 
 

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from alpaca_tui import system
-from alpaca_tui.chat.settings import Applies, Setting
+from alpaca_tui.chat.schema import Applies, Setting
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.strings import Strings
@@ -20,24 +20,8 @@ from alpaca_tui.tui.strings import Strings
 SLIDER = 8  # cells between the edges
 VALUE = 9
 MAX_TYPED = 12
-# What the slider spans, where the range that is allowed is much wider than what is sensible.
-SPANS = {
-    "temp": (0.0, 2.0),
-    "top_k": (0, 100),
-    "repeat_penalty": (1.0, 2.0),
-    "repeat_last_n": (0, 512),
-    "n_predict": (64, 2048),
-    "n_batch": (32, 1024),
-}
 
-Apply = Callable[[str, int | float | str], int | float]
-
-
-def value_text(setting: Setting, value: int | float, say: Strings) -> str:
-    for special, name in setting.special:
-        if value == special:
-            return say(f"value_{name}")
-    return f"{value:.2f}" if setting.kind is float else str(value)
+Apply = Callable[[str, "int | float | str | None"], "int | float"]
 
 
 def number(value: int | float) -> str:
@@ -46,7 +30,7 @@ def number(value: int | float) -> str:
 
 def range_text(setting: Setting, say: Strings) -> str:
     parts = [say("range", low=number(setting.low), high=number(setting.high))]
-    parts += [say("range_special", value=v, name=say(f"value_{name}")) for v, name in setting.special]
+    parts += [say("range_special", value=v, name=name.of(say.language)) for v, name in setting.special]
     return ", ".join(parts) if say.language == "en" else "，".join(parts)
 
 
@@ -86,9 +70,10 @@ class SettingRow(Widget, can_focus=True):
     value: reactive[int | float] = reactive(0)
     typed: reactive[str | None] = reactive(None)
     error: reactive[str] = reactive("")
+    changed: reactive[bool] = reactive(False)  # from what a reset goes back to
 
     def __init__(self, setting: Setting, value: int | float, apply: Apply, strings: Strings) -> None:
-        super().__init__(id=f"setting-{setting.key}")
+        super().__init__(id=f"setting-{setting.key}", classes="sidebar-row")
         self.setting = setting
         self.waits_for_reload = False
         self._apply = apply
@@ -98,11 +83,13 @@ class SettingRow(Widget, can_focus=True):
     def render(self) -> Content:
         say, width = self._strings, self.content_size.width
         slider = self._slider() if width >= 34 else Content("")
-        name = Content(say(f"setting_{self.setting.key}"))
+        name = Content(self.setting.name.of(say.language))
+        if self.changed:
+            name += Content.styled(f" {glyphs.CHANGED}", "$act")
         if self.typed is not None:
             value = Content.styled(self.typed + glyphs.CARET, "$loss" if self.error else "$now")
         else:
-            value = Content.styled(value_text(self.setting, self.value, say), "$loss" if self.error else "")
+            value = Content.styled(self.setting.text(self.value, say.language), "$loss" if self.error else "")
         space = width - name.cell_length - value.cell_length - slider.cell_length - bool(slider)
         return name + Content(" " * max(space, 1)) + value + Content(" " * bool(slider)) + slider
 
@@ -127,14 +114,12 @@ class SettingRow(Widget, can_focus=True):
     def _span(self) -> tuple[float, float] | None:
         if self.setting.key == "n_threads":
             return (1, max(system.usable_cores(), 2))
-        if self.setting.key == "top_p":
-            return (0.0, 1.0)
-        return SPANS.get(self.setting.key)
+        return self.setting.span
 
     # --- changing ------------------------------------------------------------------------------------------
 
-    def take(self, value: int | float | str) -> bool:
-        """Applies a value; where it is impossible, says why and changes nothing."""
+    def take(self, value: int | float | str | None) -> bool:
+        """Applies a value, or with None the default; where it is impossible, says why and changes nothing."""
         try:
             self.value = self._apply(self.setting.key, value)
         except UserError:
@@ -168,13 +153,13 @@ class SettingRow(Widget, can_focus=True):
             self.step(1)
 
     def key_up(self) -> None:
-        self.screen.focus_previous(SettingRow)
+        self.screen.focus_previous(".sidebar-row")
 
     def key_down(self) -> None:
-        self.screen.focus_next(SettingRow)
+        self.screen.focus_next(".sidebar-row")
 
     def key_delete(self) -> None:
-        self.take(self.setting.default)
+        self.take(None)
 
     def key_enter(self) -> None:
         if self.typed is None and self.waits_for_reload:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
+from alpaca_tui.chat.presets import Preset, in_force
+from alpaca_tui.chat.schema import APPLIES, Setting
 from alpaca_tui.chat.session import ChatSession
-from alpaca_tui.chat.settings import SETTINGS, Setting
+from alpaca_tui.chat.settings import BY_KEY, SETTINGS
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.widgets.setting_row import Apply, SettingRow, range_text, value_text
-
-# The order on screen: how the reply is chosen, then how it is computed. None is a blank row.
-ORDER = (
-    "temp",
-    "top_k",
-    "top_p",
-    "repeat_penalty",
-    "repeat_last_n",
-    "n_predict",
-    "seed",
-    None,
-    "n_ctx",
-    "n_threads",
-    "n_batch",
-)
+from alpaca_tui.tui.widgets.action_row import ActionRow
+from alpaca_tui.tui.widgets.setting_row import Apply, SettingRow, range_text
 
 
 class Sidebar(Vertical):
@@ -40,8 +31,11 @@ class Sidebar(Vertical):
         border-left: wide $rule;
         padding: 1 1 0 1;
         #sidebar-title { color: $quiet; text-style: bold; padding: 0 1; margin: 0 0 1 0; height: 1; }
-        #sidebar-rows { height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }
+        #sidebar-rows { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
         .gap { height: 1; }
+        .advanced { display: none; }
+        &.unfolded .advanced { display: block; }
+        #sidebar-foot { dock: bottom; height: auto; background: $surface; padding: 0 0 1 0; }
         #sidebar-help { padding: 1 1 0 1; height: auto; color: $quiet; }
         #sidebar-reload { padding: 1 1 0 1; height: auto; color: $act; pointer: pointer; }
     }
@@ -52,22 +46,53 @@ class Sidebar(Vertical):
         self._session = session
         self._apply = apply
         self._strings = strings
+        self.presets: list[Preset] = []
+        self.prompt_name = ""
 
     def compose(self) -> ComposeResult:
         say = self._strings
-        by_key = {setting.key: setting for setting in SETTINGS}
         yield Static(say("sidebar_title"), id="sidebar-title", markup=False)
         with VerticalScroll(id="sidebar-rows", can_focus=False):
-            for key in ORDER:
-                if key is None:
-                    yield Static("", classes="gap")
-                else:
-                    yield SettingRow(by_key[key], self._session.settings[key], self._apply, say)
-        yield Static("", id="sidebar-reload")
-        yield Static("", id="sidebar-help")
+            yield from self._rows()
+        with Vertical(id="sidebar-foot"):
+            yield Static("", id="sidebar-reload")
+            yield Static("", id="sidebar-help")
+
+    def _rows(self) -> Iterator[Widget]:
+        say = self._strings
+        yield ActionRow(say("row_preset"), "row-preset", say("about_preset"))
+        yield ActionRow(say("row_prompt"), "row-prompt", say("about_prompt"))
+        yield Static("", classes="gap")
+        for setting in SETTINGS:
+            if setting.per_chat and not setting.advanced:
+                yield self._row(setting)
+        yield ActionRow(say("row_more"), "row-more", say("about_more"))
+        for setting in SETTINGS:
+            if setting.advanced:
+                yield self._row(setting)
+        yield Static("", classes="gap")
+        for setting in SETTINGS:
+            if not setting.per_chat:
+                yield self._row(setting)
+        yield ActionRow(say("row_reset"), "row-reset", say("about_reset"))
+
+    def _row(self, setting: Setting) -> SettingRow:
+        settings = self._session.settings
+        row = SettingRow(setting, settings[setting.key], self._apply, self._strings)
+        row.changed = settings[setting.key] != settings.defaults[setting.key]
+        row.set_class(setting.advanced, "advanced")
+        return row
 
     def on_mount(self) -> None:
-        self.reload_note()
+        self.refresh_values()
+        self._help(None)
+
+    async def say_anew(self) -> None:
+        """Everything in the language that the strings have now."""
+        unfolded = self.has_class("unfolded")
+        await self.recompose()
+        self.unfold(unfolded)
+        self.refresh_values()
         self._help(None)
 
     @property
@@ -77,9 +102,39 @@ class Sidebar(Vertical):
     def row(self, key: str) -> SettingRow:
         return self.query_one(f"#setting-{key}", SettingRow)
 
+    def action(self, name: str) -> ActionRow:
+        return self.query_one(f"#row-{name}", ActionRow)
+
+    def unfold(self, unfolded: bool) -> None:
+        """Shows or hides the settings that few need."""
+        self.set_class(unfolded, "unfolded")
+        self._fold_label()
+
+    def _fold_label(self) -> None:
+        settings = self._session.settings
+        changed = sum(1 for s in SETTINGS if s.advanced and settings[s.key] != settings.defaults[s.key])
+        row = self.action("more")
+        row.value = self._strings("row_more_changed", count=changed) if changed else " "
+        sign = glyphs.FOLD_OPEN if self.has_class("unfolded") else glyphs.FOLDED
+        row.label = f"{sign} {self._strings('row_more')}"
+
     def refresh_values(self) -> None:
+        settings = self._session.settings
         for row in self.rows:
-            row.value = self._session.settings[row.setting.key]
+            key = row.setting.key
+            row.value = settings[key]
+            row.changed = settings[key] != settings.defaults[key]
+        self._marks()
+
+    def _marks(self) -> None:
+        """What is said of all settings together."""
+        say = self._strings
+        preset = in_force(self.presets, self._session.settings)
+        self.action(
+            "preset"
+        ).value = f"{preset.title(say.language) if preset else say('preset_own')} {glyphs.PICK}"
+        self.action("prompt").value = f"{self.prompt_name} {glyphs.PICK}"
+        self._fold_label()
         self.reload_note()
 
     def reload_note(self) -> None:
@@ -87,17 +142,28 @@ class Sidebar(Vertical):
         note.display = self._session.needs_reload
         self.row("n_ctx").waits_for_reload = note.display
         if note.display:
-            setting = self.row("n_ctx").setting
-            value = value_text(setting, self._session.settings["n_ctx"], self._strings)
+            value = BY_KEY["n_ctx"].text(self._session.settings["n_ctx"], self._strings.language)
             text = self._strings("sidebar_reload", value=value)
             note.update(Content.from_markup(f"[@click=app.reload]{glyphs.RELOAD} $text[/]", text=text))
 
     @on(SettingRow.Looked)
     def _looked(self, event: SettingRow.Looked) -> None:
         event.stop()
-        self.reload_note()
-        if event.row.has_focus or event.row.error:
-            self._help(event.row)
+        row, settings = event.row, self._session.settings
+        row.changed = settings[row.setting.key] != settings.defaults[row.setting.key]
+        self._marks()
+        if row.has_focus or row.error:
+            self._help(row)
+
+    @on(ActionRow.Looked)
+    def _action_looked(self, event: ActionRow.Looked) -> None:
+        event.stop()
+        self.query_one("#sidebar-help", Static).update(Content(event.row.help_text))
+
+    @on(ActionRow.Pressed, "#row-more")
+    def _fold(self, event: ActionRow.Pressed) -> None:
+        event.stop()
+        self.unfold(not self.has_class("unfolded"))
 
     def _help(self, row: SettingRow | None) -> None:
         say = self._strings
@@ -112,7 +178,7 @@ class Sidebar(Vertical):
     def _about(self, setting: Setting) -> list[Content]:
         say = self._strings
         return [
-            Content.styled(say(f"help_{setting.key}"), "$ink"),
+            Content.styled(setting.help.of(say.language), "$ink"),
             Content(range_text(setting, say)),
-            Content.styled(say(f"applies_{setting.applies.value}"), "$now"),
+            Content.styled(APPLIES[setting.applies].of(say.language), "$now"),
         ]
