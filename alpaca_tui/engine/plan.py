@@ -170,7 +170,6 @@ def _matmul(
     barrier: bool = True,
     count: int = team.N_TOKENS,
 ) -> Step:
-    fmt = TILE_FORMATS[m.format]
     return Step(
         f"matmul_{m.format}",
         {
@@ -186,8 +185,6 @@ def _matmul(
             mm.Y_STRIDE: mm.padded_rows(m.rows),
             mm.RESIDUAL: int(residual),
             mm.COUNT: count,
-            mm.CODE_BYTES: fmt.code_bytes,
-            mm.SCALE_BYTES: fmt.scale_bytes,
         },
         barrier,
     )

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 from numba import njit
 
-from alpaca_tui.kernels import target
 from alpaca_tui.kernels.registry import OPTIONS, kernel
 from alpaca_tui.kernels.team import BATCH, COUNTER, STOP, fetch_add
 from alpaca_tui.kernels.tile_formats import COLUMNS, ROWS, TILE_FORMATS
-from alpaca_tui.kernels.tiles import GROUPS, TOKENS, block_step, store_tile
-from alpaca_tui.kernels.vectors import f32_at, i64_at, zeros
+from alpaca_tui.kernels.tiles import (
+    BATCH_TILES,
+    GROUPS,
+    SINGLE,
+    block_step,
+    code_bytes,
+    scale_bytes,
+    store_tile,
+    tile_column,
+    tile_groups,
+    zero_sums,
+)
+from alpaca_tui.kernels.vectors import f32_at, i64_at
 
 # the arguments, after COUNTER and BATCH
 CODES, SCALES, N_PAIRS, N_BLOCKS = 2, 3, 4, 5
 QUANTS, X_SCALES, X_SUMS, X_FLOATS = 6, 7, 8, 9  # the activations: see tiles.Block
 Y, Y_STRIDE, RESIDUAL, COUNT = 10, 11, 12, 13  # COUNT: where the batch says how many tokens
-CODE_BYTES, SCALE_BYTES = 14, 15
 
-ONE = 1
-TILE_TOKENS, TILE_GROUPS = target.tile()
-TILE = TILE_GROUPS * TILE_TOKENS
+LARGE, MIDDLE, SMALL = BATCH_TILES
+LARGE_TOKENS, MIDDLE_TOKENS, SMALL_TOKENS = (tile.tokens for tile in BATCH_TILES)
 SPAN = 96  # tokens: a multiple of every tile's and of TOKENS
 
 Q4_0, Q4_1, Q5_0, Q5_1 = (TILE_FORMATS[name] for name in ("q4_0", "q4_1", "q5_0", "q5_1"))
@@ -32,61 +40,45 @@ F16, BF16, F32 = (TILE_FORMATS[name] for name in ("f16", "bf16", "f32"))
 
 
 @njit(**OPTIONS)
-def pair_times_token(a, fmt, pair):
-    """32 rows times the one token of a batch of one."""
-    n_blocks = a[N_BLOCKS]
-    code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
-    code = a[CODES] + pair * n_blocks * GROUPS * code_bytes
-    scale = a[SCALES] + pair * n_blocks * GROUPS * scale_bytes
-    acc = zeros(GROUPS)
-    for b in range(n_blocks):
-        acc = block_step(
-            acc,
-            fmt,
-            code + b * GROUPS * code_bytes,
-            code_bytes,
-            scale + b * GROUPS * scale_bytes,
-            scale_bytes,
-            a[QUANTS] + b * 32,
-            a[X_SCALES] + b * 4,
-            a[X_SUMS] + b * 8,
-            a[X_FLOATS] + b * 128,
-            GROUPS,
-            ONE,
-        )
-    store_tile(acc, GROUPS, f32_at(a[Y] + pair * 128), 0, 1, a[RESIDUAL])
+def pair_times_tile(a, fmt, tile, pair, first, n_valid):
+    """32 rows times the tokens of a tile from `first` on, of which `n_valid` are there."""
+    n_blocks, stride, column = a[N_BLOCKS], a[Y_STRIDE], tile_column(tile)
+    at = first // column * n_blocks
+    lane = first % column * 4
+    for group in range(0, GROUPS, tile_groups(tile)):
+        code = a[CODES] + (pair * n_blocks * GROUPS + group) * code_bytes(fmt)
+        scale = a[SCALES] + (pair * n_blocks * GROUPS + group) * scale_bytes(fmt)
+        acc = zero_sums(tile)
+        for b in range(n_blocks):
+            acc = block_step(
+                acc,
+                fmt,
+                tile,
+                code + b * GROUPS * code_bytes(fmt),
+                scale + b * GROUPS * scale_bytes(fmt),
+                a[QUANTS] + (at + b) * (32 * column) + lane,
+                a[X_SCALES] + (at + b) * (4 * column) + lane,
+                a[X_SUMS] + (at + b) * (8 * column) + lane,
+                a[X_FLOATS] + (at + b) * (128 * column) + lane,
+            )
+        y = f32_at(a[Y] + (first * stride + (pair * GROUPS + group) * 16) * 4)
+        store_tile(acc, tile, y, stride, n_valid, a[RESIDUAL])
 
 
 @njit(**OPTIONS)
-def pair_times_batch(a, fmt, pair, start, n_tokens):
-    """32 rows times tokens start .. n_tokens-1 of a batch, a tile of TILE_TOKENS at a time."""
-    n_blocks, stride = a[N_BLOCKS], a[Y_STRIDE]
-    code_bytes, scale_bytes = a[CODE_BYTES], a[SCALE_BYTES]
-    for first in range(start, n_tokens, TILE_TOKENS):
-        column = first // TOKENS * n_blocks
-        lane = first % TOKENS * 4
-        for group in range(0, GROUPS, TILE_GROUPS):
-            code = a[CODES] + (pair * n_blocks * GROUPS + group) * code_bytes
-            scale = a[SCALES] + (pair * n_blocks * GROUPS + group) * scale_bytes
-            acc = zeros(TILE)
-            for b in range(n_blocks):
-                at = column + b
-                acc = block_step(
-                    acc,
-                    fmt,
-                    code + b * GROUPS * code_bytes,
-                    code_bytes,
-                    scale + b * GROUPS * scale_bytes,
-                    scale_bytes,
-                    a[QUANTS] + at * (32 * TOKENS) + lane,
-                    a[X_SCALES] + at * (4 * TOKENS) + lane,
-                    a[X_SUMS] + at * (8 * TOKENS) + lane,
-                    a[X_FLOATS] + at * (128 * TOKENS) + lane,
-                    TILE_GROUPS,
-                    TOKENS,
-                )
-            y = f32_at(a[Y] + (first * stride + (pair * GROUPS + group) * 16) * 4)
-            store_tile(acc, TILE_GROUPS, y, stride, n_tokens - first, a[RESIDUAL])
+def pair_times_batch(a, fmt, pair, first, end):
+    """32 rows times tokens first .. end-1 of a batch: large tiles, then the smallest that takes the rest."""
+    while first < end:
+        left = end - first
+        if SMALL_TOKENS < LARGE_TOKENS and left <= SMALL_TOKENS:
+            pair_times_tile(a, fmt, SMALL, pair, first, left)
+            first += SMALL_TOKENS
+        elif MIDDLE_TOKENS < LARGE_TOKENS and left <= MIDDLE_TOKENS:
+            pair_times_tile(a, fmt, MIDDLE, pair, first, left)
+            first += MIDDLE_TOKENS
+        else:
+            pair_times_tile(a, fmt, LARGE, pair, first, left)
+            first += LARGE_TOKENS
 
 
 @njit(**OPTIONS)
@@ -109,7 +101,7 @@ def multiply(a, n_threads, fmt):
             pair_times_batch(a, fmt, start % n_pairs, first, min(first + SPAN, n_tokens))
         else:
             for pair in range(start, min(start + chunk, n_pairs)):
-                pair_times_token(a, fmt, pair)
+                pair_times_tile(a, fmt, SINGLE, pair, 0, 1)
 
 
 @kernel

@@ -36,9 +36,9 @@ def _float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
     for c in range(COLUMNS):
         for g in range(len(block.code)):
             if fmt.name == "f32":
-                w = load_line(e, block.code[g], size * c, F32X16, block.alone)
+                w = load_line(e, block.code[g], size * c, F32X16, block.ahead)
             else:
-                bits = load_line(e, block.code[g], size * c, I16X16, block.alone)
+                bits = load_line(e, block.code[g], size * c, I16X16, block.ahead)
                 w = e.f16_to_f32(bits) if fmt.name == "f16" else e.bf16_to_f32(bits)
             for t in range(block.tokens):
                 i = g * block.tokens + t
@@ -74,7 +74,7 @@ def _add_dots(e: Emitter, fmt: TileFormat, block: Block, first: int, steps, tota
     """totals[t] plus sum(code * x) of rows first .. first + 3 over some steps; the block from there on."""
     code = e.at(block.code[0], QUARTER * first)
     dots = [BlockDot(e, fmt.largest, len(steps), total) for total in totals]
-    for k, code_vector in zip(steps, codes(e, fmt, code, block.alone, QUARTER, steps), strict=True):
+    for k, code_vector in zip(steps, codes(e, fmt, code, block.ahead, QUARTER, steps), strict=True):
         for t, dot in enumerate(dots):
             x = _lane(e, block.quants, k * block.column + t, I32)
             dot.step(code_vector, BlockDot.prepare(e, x))

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 from numba import types
-from numba.core.imputils import lower_constant
-from numba.extending import intrinsic, models, register_model, typeof_impl
+from numba.extending import intrinsic
 
 from alpaca_tui.kernels import target
+from alpaca_tui.kernels.constants import compile_time, number
 from alpaca_tui.kernels.emit import F32, I8, I16X16, Emitter
-from alpaca_tui.kernels.vectors import VectorType, pack, unpack, vectors_ir
+from alpaca_tui.kernels.vectors import VectorType, pack, unpack, zeros_for
 
 
+@compile_time
 @dataclass(frozen=True)
 class QueryTile:
     """`rows` queries at a time, over `blocks` of 16 positions, or over `vectors` of 16 dimensions."""
@@ -28,63 +29,12 @@ class QueryTile:
     vectors: int
 
 
-class QueryTileType(types.Type):
-    """A QueryTile as a Numba type: kernels are compiled for it, nothing is passed."""
-
-    def __init__(self, tile: QueryTile):
-        self.tile = tile
-        super().__init__(name=repr(tile))
+zero_scores = zeros_for(lambda tile: tile.rows * tile.blocks)
+zero_mix = zeros_for(lambda tile: tile.rows * tile.vectors)
 
 
-register_model(QueryTileType)(models.OpaqueModel)
-
-
-@typeof_impl.register(QueryTile)
-def _typeof(value, context):
-    return QueryTileType(value)
-
-
-@lower_constant(QueryTileType)
-def _constant(context, builder, type_, value):
-    return context.get_dummy_value()
-
-
-def _zeros(count):
-    """An intrinsic `(tile)` that gives as many zero vectors as `count(tile)` says."""
-
-    @intrinsic
-    def zero(typingctx, tile):
-        n = count(tile.tile)
-
-        def codegen(context, builder, signature, args):
-            return ir.Constant(vectors_ir(n), None)
-
-        return VectorType(n)(tile), codegen
-
-    return zero
-
-
-zero_scores = _zeros(lambda tile: tile.rows * tile.blocks)
-zero_mix = _zeros(lambda tile: tile.rows * tile.vectors)
-
-
-def _number(attribute):
-    """An intrinsic `(tile)` that gives one of the tile's numbers as a constant."""
-
-    @intrinsic
-    def number(typingctx, tile):
-        value = getattr(tile.tile, attribute)
-
-        def codegen(context, builder, signature, args):
-            return ir.IntType(64)(value)
-
-        return types.int64(tile), codegen
-
-    return number
-
-
-score_blocks = _number("blocks")
-mix_vectors = _number("vectors")
+score_blocks = number(lambda tile: tile.blocks)
+mix_vectors = number(lambda tile: tile.vectors)
 
 
 def _pointer(builder, address):
@@ -98,7 +48,7 @@ def score_step(typingctx, acc, tile, key, block_stride, query):
     key: address of 16 positions' f16 of this dimension, the next block a stride further; query: address of
     the rows' f32 of this dimension, side by side.
     """
-    rows, blocks = tile.tile.rows, tile.tile.blocks
+    rows, blocks = tile.value.rows, tile.value.blocks
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())
@@ -118,7 +68,7 @@ def score_step(typingctx, acc, tile, key, block_stride, query):
 @intrinsic
 def store_scores(typingctx, acc, tile, scores, row_stride):
     """scores[r][16 * b + lane] = acc; scores: address of f32, rows `row_stride` bytes apart."""
-    rows, blocks = tile.tile.rows, tile.tile.blocks
+    rows, blocks = tile.value.rows, tile.value.blocks
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())
@@ -138,7 +88,7 @@ def mix_step(typingctx, acc, tile, value, weight, row_stride):
 
     value: address of the position's f16; weight: address of row 0's f32, the next row a stride further.
     """
-    rows, n_vectors = tile.tile.rows, tile.tile.vectors
+    rows, n_vectors = tile.value.rows, tile.value.vectors
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())
@@ -158,7 +108,7 @@ def mix_step(typingctx, acc, tile, value, weight, row_stride):
 @intrinsic
 def store_mix(typingctx, acc, tile, out, row_stride, scales):
     """out[r][16 * v + lane] = acc * scales[r]; out and scales: addresses of f32."""
-    rows, n_vectors = tile.tile.rows, tile.tile.vectors
+    rows, n_vectors = tile.value.rows, tile.value.vectors
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())

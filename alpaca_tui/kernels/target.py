@@ -55,28 +55,34 @@ def choose(features: frozenset[str]) -> Path:
     return Path.PLAIN
 
 
-def tile_for(path: Path, cpu: str) -> tuple[int, int]:
-    """Tokens and row groups (of 16) of a tile: what fits into the registers, and what was measured best.
+Shapes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
-    NEON: the sums of 4 tokens take 16 of its 32 registers, and 4 tokens' activations are one register.
+
+def tiles_for(path: Path, cpu: str) -> Shapes:
+    """Tokens and row groups (of 16) of the tiles for long batches, for what is left of them, for few tokens.
+
+    What fits into the registers, and what was measured best. NEON: the sums of 4 tokens take 16 of its 32
+    registers, and 4 tokens' activations are one register.
     """
     if path is not Path.VNNI:
-        return 4, 1
+        return (4, 1), (4, 1), (4, 1)
     # Zen has one 512-bit product a cycle and fetches activations from memory at no cost; on Intel, with
     # two a cycle, each fetched activation has to serve two row groups
-    return (12, 1) if cpu.startswith("znver") else (8, 2)
+    return ((12, 1), (8, 1), (4, 2)) if cpu.startswith("znver") else ((8, 2), (8, 2), (4, 2))
 
 
-def prefetch_for(path: Path, cpu: str) -> int:
-    """Bytes by which to ask for weights ahead of reading them; 0: not at all.
+def prefetch_for(path: Path, cpu: str) -> tuple[int, int]:
+    """Bytes by which to ask for weights ahead of reading them: for one token, for several; 0: not at all.
 
     Zen follows a plain stream by itself but loses one of 32-byte loads (f16): asked a few lines ahead it is
-    twice as fast there, asked further ahead it is slower everywhere. Intel's servers gain half again from
-    being asked a page ahead. On ARM nothing was measured, and nothing is asked.
+    twice as fast there, asked further ahead it is slower everywhere. With several tokens it has so much to
+    do between two reads that its window does not reach the next ones: asked 2 KiB ahead, four tokens take a
+    fifth less time. Intel's servers gain half again from being asked a page ahead. On ARM nothing was
+    measured, and nothing is asked.
     """
     if path is Path.NEON:
-        return 0
-    return 256 if cpu.startswith("znver") else 4096
+        return 0, 0
+    return (256, 2048) if cpu.startswith("znver") else (4096, 4096)
 
 
 def multiplies_bytes(machine: Any, triple: str) -> bool:
@@ -96,15 +102,15 @@ def _magic() -> tuple[str, str, str]:
 
 
 @cache
-def prefetch() -> int:
+def prefetch() -> tuple[int, int]:
     """`prefetch_for` this process's target."""
     return prefetch_for(path(), _magic()[1])
 
 
 @cache
-def tile() -> tuple[int, int]:
-    """`tile_for` this process's target."""
-    return tile_for(path(), _magic()[1])
+def tiles() -> Shapes:
+    """`tiles_for` this process's target."""
+    return tiles_for(path(), _magic()[1])
 
 
 @cache

@@ -17,17 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llvmlite import ir
-from numba import types
-from numba.core.imputils import lower_constant
-from numba.extending import models, register_model, typeof_impl
 
-from alpaca_tui.kernels import target
+from alpaca_tui.kernels.constants import compile_time
 from alpaca_tui.kernels.emit import I8, Emitter, vector
 
 ROWS, COLUMNS = 16, 32
-PREFETCH = target.prefetch()
 
 
+@compile_time
 @dataclass(frozen=True)
 class TileFormat:
     """A block format as the kernels see it. `code_bytes` and `scale_bytes` are of a tile of 16 x 32."""
@@ -60,35 +57,14 @@ TILE_FORMATS = {
 }
 
 
-class TileFormatType(types.Type):
-    """A TileFormat as a Numba type: kernels are compiled for it, nothing is passed."""
-
-    def __init__(self, tile_format: TileFormat):
-        self.format = tile_format
-        super().__init__(name=f"TileFormat({tile_format.name})")
-
-
-register_model(TileFormatType)(models.OpaqueModel)
-
-
-@typeof_impl.register(TileFormat)
-def _typeof(value, context):
-    return TileFormatType(value)
-
-
-@lower_constant(TileFormatType)
-def _constant(context, builder, type_, value):
-    return context.get_dummy_value()
-
-
-def load_line(e: Emitter, pointer, offset, vt, ahead: bool):
-    """A load of codes; `ahead` also asks for what a stream reads PREFETCH bytes later."""
-    if ahead and PREFETCH and offset % 64 == 0:
-        e.prefetch(pointer, PREFETCH + offset)
+def load_line(e: Emitter, pointer, offset, vt, ahead: int):
+    """A load of codes; also asks for what a stream reads `ahead` bytes later, if that is not 0."""
+    if ahead and offset % 64 == 0:
+        e.prefetch(pointer, ahead + offset)
     return e.load(pointer, offset, vt)
 
 
-def codes(e: Emitter, fmt: TileFormat, pointer, ahead: bool, rows: int = ROWS, steps=range(8)):
+def codes(e: Emitter, fmt: TileFormat, pointer, ahead: int, rows: int = ROWS, steps=range(8)):
     """Yields code vectors of a tile, a step of four columns each: four bytes for each of `rows` rows."""
     kind = vector(I8, 4 * rows)
     if fmt.largest == 255:
@@ -98,7 +74,7 @@ def codes(e: Emitter, fmt: TileFormat, pointer, ahead: bool, rows: int = ROWS, s
     first = fmt.code_bytes - 256  # of the nibbles; what they lack stands before them
     high = [load_line(e, pointer, offset, kind, ahead) for offset in range(0, first, 64)]
     for k in steps:
-        nibbles = load_line(e, pointer, first + 64 * (k % 4), kind, ahead and k < 4)
+        nibbles = load_line(e, pointer, first + 64 * (k % 4), kind, ahead if k < 4 else 0)
         code = e.low_nibbles(nibbles) if k < 4 else e.high_nibbles(nibbles)
         if fmt.largest == 31:
             code = e.b.or_(code, e.and_bytes(e.shift_bytes(high[0], 4 - k), 16))
@@ -119,6 +95,7 @@ class Block:
     floats: ir.Value  # f32 activations
     tokens: int  # computed here
     column: int  # tokens that lie side by side in memory
+    ahead: int  # bytes by which to ask for weights ahead of reading them, straight from memory; 0: not at all
 
     @property
     def alone(self) -> bool:
@@ -132,5 +109,13 @@ class Block:
         values, pointers = e.in_turn(values, pointers)
         quants, scales, sums, floats = pointers[2 * n :]
         return values, Block(
-            pointers[:n], pointers[n : 2 * n], quants, scales, sums, floats, self.tokens, self.column
+            pointers[:n],
+            pointers[n : 2 * n],
+            quants,
+            scales,
+            sums,
+            floats,
+            self.tokens,
+            self.column,
+            self.ahead,
         )

@@ -6,20 +6,46 @@ weights lie in memory: see `tile_formats`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from alpaca_tui.kernels import target
+from alpaca_tui.kernels.constants import compile_time, number
 from alpaca_tui.kernels.emit import F32, F32X16, I8, I16X16, I32, BlockDot, Emitter, vector
 from alpaca_tui.kernels.neon import neon_block
 from alpaca_tui.kernels.tile_formats import COLUMNS, Block, TileFormat, codes, load_line
-from alpaca_tui.kernels.vectors import VectorType, byte_pointer, pack, unpack
+from alpaca_tui.kernels.vectors import byte_pointer, pack, unpack, zeros_for
 
-TOKENS = max(8, target.tile()[0])  # activations of a batch lie in columns of this many tokens
 GROUPS = 2  # row groups that go together: 32 rows
+
+
+@compile_time
+@dataclass(frozen=True)
+class Tile:
+    """Tokens and row groups (of 16 rows) whose sums are made at a time."""
+
+    tokens: int
+    groups: int
+    ahead: int = 0  # see Block.ahead
+
+    @property
+    def column(self) -> int:
+        """Tokens whose activations lie side by side in memory."""
+        return 1 if self.tokens == 1 else TOKENS
+
+
+SINGLE = Tile(1, GROUPS, target.prefetch()[0])
+BATCH_TILES = tuple(Tile(*shape, target.prefetch()[1]) for shape in target.tiles())  # largest first
+TOKENS = max(8, BATCH_TILES[0].tokens)  # activations of a batch lie in columns of this many tokens
+
+zero_sums = zeros_for(lambda tile: tile.tokens * tile.groups)
+tile_groups = number(lambda tile: tile.groups)
+tile_column = number(lambda tile: tile.column)
+code_bytes = number(lambda fmt: fmt.code_bytes)
+scale_bytes = number(lambda fmt: fmt.scale_bytes)
 
 
 def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
@@ -33,9 +59,9 @@ def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
         x = [e.load_splat(block.floats, 4 * (c * block.column + t), F32) for t in range(block.tokens)]
         for g, pointer in enumerate(block.code):
             if fmt.name == "f32":
-                w = load_line(e, pointer, size * c, F32X16, block.alone)
+                w = load_line(e, pointer, size * c, F32X16, block.ahead)
             else:
-                bits = load_line(e, pointer, size * c, I16X16, block.alone)
+                bits = load_line(e, pointer, size * c, I16X16, block.ahead)
                 w = e.f16_to_f32(bits) if fmt.name == "f16" else e.bf16_to_f32(bits)
             for t in range(block.tokens):
                 i = g * block.tokens + t
@@ -59,7 +85,7 @@ def integer_dots(e: Emitter, fmt: TileFormat, block: Block, code_vectors, groups
 
 def quantised_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
     """As float_block, for codes of up to 8 bits: sum(code * x) in integers, then d * dx once a block."""
-    vectors = [codes(e, fmt, pointer, block.alone) for pointer in block.code]
+    vectors = [codes(e, fmt, pointer, block.ahead) for pointer in block.code]
     if fmt.name == "q6_K":
         return _q6_block(e, fmt, block, vectors, accumulators)
     dots = integer_dots(e, fmt, block, vectors, range(8))
@@ -100,68 +126,50 @@ def _q6_block(e: Emitter, fmt: TileFormat, block: Block, vectors, accumulators):
             accumulators[i] = e.fma(e.to_f32(totals[i]), e.b.fmul(d[g], dx), accumulators[i])
 
 
-@intrinsic(prefer_literal=True)
-def block_step(
-    typingctx, acc, fmt, code, code_stride, scale, scale_stride, quants, scales, sums, floats, groups, column
-):
+@intrinsic
+def block_step(typingctx, acc, fmt, tile, code, scale, quants, scales, sums, floats):
     """acc plus one block's products.
 
-    acc: VectorType(groups * tokens); code, scale: addresses of the first row group's tile, the next groups
-    a stride further; quants, scales, sums, floats: addresses of the block's activations; groups: literal
-    number of row groups; column: literal number of tokens side by side in memory.
+    acc: `zero_sums(tile)` to begin with; code, scale: addresses of the first row group's weights, the next
+    groups' behind them; quants, scales, sums, floats: addresses of the block's activations.
     """
-    if not isinstance(groups, types.IntegerLiteral) or not isinstance(column, types.IntegerLiteral):
-        return None
-    n_groups, n_column = groups.literal_value, column.literal_value
-    tokens = acc.n // n_groups
+    shape, form = tile.value, fmt.value
     address = types.int64
-    signature = VectorType(acc.n)(
-        acc, fmt, address, address, address, address, address, address, address, address, groups, column
-    )
+    signature = acc(acc, fmt, tile, address, address, address, address, address, address)
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())
-        byte = I8.as_pointer()
-        acc_, _, code_, code_stride_, scale_, scale_stride_, quants_, scales_, sums_, floats_ = args[:10]
-
-        def rows(base, stride):
-            first = builder.inttoptr(base, byte)
-            pointers = [first]
-            for _ in range(n_groups - 1):
-                pointers.append(builder.gep(pointers[-1], [stride]))
-            return pointers
-
+        code_, scale_, *activations = (builder.inttoptr(a, I8.as_pointer()) for a in args[3:])
         block = Block(
-            rows(code_, code_stride_),
-            rows(scale_, scale_stride_),
-            *(builder.inttoptr(a, byte) for a in (quants_, scales_, sums_, floats_)),
-            tokens,
-            n_column,
+            [e.at(code_, g * form.code_bytes) for g in range(shape.groups)],
+            [e.at(scale_, g * form.scale_bytes) for g in range(shape.groups)],
+            *activations,
+            tokens=shape.tokens,
+            column=shape.column,
+            ahead=shape.ahead,
         )
-        accumulators = unpack(builder, acc_, acc.n)
-        step = float_block if fmt.format.is_float else quantised_block
+        accumulators = unpack(builder, args[0], acc.n)
+        step = float_block if form.is_float else quantised_block
         if target.path() is target.Path.NEON:
-            neon_block(e, fmt.format, block, accumulators)
+            neon_block(e, form, block, accumulators)
         elif block.alone:  # one row group after the other: weights are read in the order in which they lie
-            for g in range(n_groups):
-                one = [accumulators[g]]
-                step(e, fmt.format, replace(block, code=[block.code[g]], scale=[block.scale[g]]), one)
-                accumulators[g] = one[0]
+            for g in range(shape.groups):
+                mine = slice(g * shape.tokens, (g + 1) * shape.tokens)
+                sums = accumulators[mine]
+                step(e, form, replace(block, code=[block.code[g]], scale=[block.scale[g]]), sums)
+                accumulators[mine] = sums
         else:
-            step(e, fmt.format, block, accumulators)
+            step(e, form, block, accumulators)
         return pack(builder, accumulators)
 
     return signature, codegen
 
 
-@intrinsic(prefer_literal=True)
-def store_tile(typingctx, acc, groups, y, stride, n_valid, residual):
+@intrinsic
+def store_tile(typingctx, acc, tile, y, stride, n_valid, residual):
     """y[t * stride + 16 * group + lane] = (or += where residual is not 0) acc, for t < n_valid; y: f32*."""
-    if not isinstance(groups, types.IntegerLiteral):
-        return None
-    n_groups = groups.literal_value
-    tokens = acc.n // n_groups
-    signature = types.void(acc, groups, y, types.int64, types.int64, types.int64)
+    tokens, groups = tile.value.tokens, range(tile.value.groups)
+    signature = types.void(acc, tile, y, types.int64, types.int64, types.int64)
 
     def codegen(context, builder, signature, args):
         e = Emitter(builder, target.path())
@@ -173,11 +181,11 @@ def store_tile(typingctx, acc, groups, y, stride, n_valid, residual):
                 row = byte_pointer(context, builder, args[2], builder.mul(args[3], i64(t)), 4)
                 with builder.if_else(add) as (then, otherwise):
                     with then:
-                        for g in range(n_groups):
+                        for g in groups:
                             v = vectors[g * tokens + t]
                             e.store(builder.fadd(v, e.load(row, 64 * g, F32X16)), row, 64 * g)
                     with otherwise:
-                        for g in range(n_groups):
+                        for g in groups:
                             e.store(vectors[g * tokens + t], row, 64 * g)
         return context.get_dummy_value()
 

@@ -116,6 +116,21 @@ def zeros(typingctx, n):
     return VectorType(n.literal_value)(n), codegen
 
 
+def zeros_for(count):
+    """An intrinsic `(constant)` that gives `count(value)` zero vectors: see `constants`."""
+
+    @intrinsic
+    def zero(typingctx, constant):
+        n = count(constant.value)
+
+        def codegen(context, builder, signature, args):
+            return ir.Constant(vectors_ir(n), None)
+
+        return VectorType(n)(constant), codegen
+
+    return zero
+
+
 @intrinsic
 def load(typingctx, pointer, index):
     """pointer[index : index + 16] of f32."""

@@ -131,8 +131,6 @@ class Matrix:
             mm.Y_STRIDE: stride,
             mm.RESIDUAL: int(residual is not None),
             mm.COUNT: team.N_TOKENS,
-            mm.CODE_BYTES: self.tile.code_bytes,
-            mm.SCALE_BYTES: self.tile.scale_bytes,
         }
         run(step(f"matmul_{self.name}", arguments), n_threads, n_tokens=x.n_tokens)
         assert np.isfinite(y).all()

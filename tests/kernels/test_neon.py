@@ -81,7 +81,7 @@ def inner_loops(code: str) -> list[str]:
 def test_integer_products_are_sdot_and_stay_in_registers(assembly: Path, name: str, system: str) -> None:
     loops = inner_loops((assembly / f"matmul_{name}.{system}").read_text())
     products = [loop for loop in loops if "sdot" in loop]
-    tokens, groups = target.tile_for(target.Path.NEON, "neoverse-n1")
+    tokens, groups = target.tiles_for(target.Path.NEON, "neoverse-n1")[0]
     # of a block, 8 steps by 4 quarters: for a tile of a batch, and for a single token
     assert sorted(loop.count("sdot") for loop in products) == [32 * GROUPS, 32 * tokens * groups]
     for loop in products:
