@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
             "The full-screen chat needs a terminal for its input and output; "
             "for pipes and scripts there is `alpaca-tui main`."
         )
+    from alpaca_tui.commands.workshop import PipelineWorkshop
     from alpaca_tui.log import set_up_log
     from alpaca_tui.tui.app import run_app  # only now: Textual takes longer to import than all of the above
 
@@ -49,4 +50,5 @@ def run(args: argparse.Namespace) -> int:
         language=args.lang,
         norm_eps=args.norm_eps,
         tokenizer=args.tokenizer,
+        workshop=PipelineWorkshop(),
     )

@@ -16,6 +16,7 @@ from alpaca_tui.tui.clipboard import copy_text
 from alpaca_tui.tui.ladder import ARMED, Situation, Step
 from alpaca_tui.tui.screens.help import HelpScreen
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
+from alpaca_tui.tui.screens.setup import SetupScreen
 from alpaca_tui.tui.widgets.setting_row import SettingRow
 
 WIDE = 100  # columns from which on the sidebar stands beside the transcript
@@ -41,7 +42,7 @@ class Actions(BaseApp, inherit_bindings=False):
         replying = self.session.replying is not None
         self.action_stop()
         if self.modal_open:
-            if isinstance(self.screen, HelpScreen | OpenModelScreen):
+            if isinstance(self.screen, HelpScreen | OpenModelScreen | SetupScreen):
                 self.screen.dismiss()
                 return
             raise SkipAction()  # the palette closes itself

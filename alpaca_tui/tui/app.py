@@ -24,6 +24,7 @@ from alpaca_tui.chat import changes
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
+from alpaca_tui.chat.workshop import Workshop
 from alpaca_tui.engine.protocol import ChatEngine
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import patches, themes
@@ -33,10 +34,12 @@ from alpaca_tui.tui.face import Face
 from alpaca_tui.tui.keymap import KEYS, app_bindings
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
+from alpaca_tui.tui.setup_actions import SetupActions
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
+from alpaca_tui.tui.widgets.setup_line import SetupLine
 from alpaca_tui.tui.widgets.sidebar import Sidebar
 from alpaca_tui.tui.widgets.status import StatusBar
 from alpaca_tui.tui.widgets.transcript import Transcript
@@ -51,7 +54,7 @@ MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(Actions, Face, inherit_bindings=False):
+class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -71,6 +74,7 @@ class AlpacaApp(Actions, Face, inherit_bindings=False):
         *,
         norm_eps: float | None = None,
         tokenizer: Path | None = None,
+        workshop: Workshop | None = None,
     ) -> None:
         patches.apply()
         super().__init__()
@@ -82,6 +86,7 @@ class AlpacaApp(Actions, Face, inherit_bindings=False):
         self.wanted_model = model
         self._norm_eps = norm_eps
         self._tokenizer = tokenizer
+        self.workshop = workshop
         self.time_left = TimeLeft()
         self._timer: Timer | None = None
         self._next_tick = 0.0
@@ -104,6 +109,7 @@ class AlpacaApp(Actions, Face, inherit_bindings=False):
         self.welcome_page = Welcome()
         self.transcript = Transcript(say)
         self.sidebar = Sidebar(self.session, self.change_setting, say)
+        self.setup_line = SetupLine(say)
         self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
         self.status_bar = StatusBar(say)
         self.title_line = Static("", id="title", markup=False)
@@ -116,6 +122,7 @@ class AlpacaApp(Actions, Face, inherit_bindings=False):
             yield Static(Content(say("more_below")), id="more")
             yield self.sidebar
         with Vertical(id="bottom"):
+            yield self.setup_line
             yield self.queue_view
             yield self.notice
             yield self.prompt
@@ -303,6 +310,7 @@ def run_app(
     language: str | None = None,
     norm_eps: float | None = None,
     tokenizer: Path | None = None,
+    workshop: Workshop | None = None,
 ) -> int:
     """Opens the chat and returns the exit code when it is left."""
 
@@ -320,9 +328,11 @@ def run_app(
         explicit,
         norm_eps=norm_eps,
         tokenizer=tokenizer,
+        workshop=workshop,
     )
     try:
         result = app.run()
     finally:
+        app.close_setup()
         app.session.close()
     return result if result is not None else app.return_code or 0

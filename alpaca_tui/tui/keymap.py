@@ -33,6 +33,7 @@ KEYS = (
     Key("copy", "ctrl+y", "copy", "Ctrl+Y", "group_transcript", "do_copy"),
     Key("new_chat", "ctrl+n", "new_chat", "Ctrl+N", "group_program", "do_new_chat"),
     Key("open_model", "ctrl+o,f2", "open_model", "Ctrl+O  F2", "group_program", "do_open_model"),
+    Key("setup", "f9", "setup", "F9", "group_program", "do_setup"),
     Key("reload", "f7", "reload", "F7", "group_program", "do_reload"),
     Key("sidebar", "ctrl+t,f4", "toggle_sidebar", "Ctrl+T  F4", "group_program", "do_sidebar"),
     Key(

@@ -1,5 +1,7 @@
 """English."""
 
+from alpaca_tui.tui.strings import setup_en
+
 TEXTS = {
     "new_chat": "New chat",
     "you": "You",
@@ -98,8 +100,6 @@ TEXTS = {
     "example_model_3": "Write a short poem about rain on a tin roof.",
     # the sidebar
     "sidebar_title": "Settings",
-    "sidebar_keys": "← → change   0–9 type\nDel default",
-    "sidebar_reload": "F7 loads the model again with {value}",
     "row_preset": "Preset",
     "about_preset": "Settings under a name: ours, and your own. Enter opens the list.",
     "row_prompt": "Instruction",
@@ -110,6 +110,8 @@ TEXTS = {
     "row_reset": "Reset all",
     "about_reset": "Every setting of this chat goes back to its default. Enter again takes that back.",
     "preset_own": "your own values",
+    "sidebar_keys": "← → change   0–9 type\nDel default",
+    "sidebar_reload": "F7 loads the model again with {value}",
     "range": "{low} to {high}",
     "range_special": "{value} = {name}",
     "refused_number": "{text} is no number. Allowed: {range}.",
@@ -158,4 +160,5 @@ TEXTS = {
     "do_version_on": "Later version of the last reply",
     "do_theme": "Colours",
     "palette_placeholder": "Search for a command…",
+    **setup_en.TEXTS,
 }

@@ -1,5 +1,7 @@
 """简体中文。"""
 
+from alpaca_tui.tui.strings import setup_zh
+
 TEXTS = {
     "new_chat": "新对话",
     "you": "你",
@@ -97,8 +99,6 @@ TEXTS = {
     "example_model_3": "写一首关于雨打铁皮屋顶的短诗。",
     # 侧栏
     "sidebar_title": "生成参数",
-    "sidebar_keys": "← → 调整   0–9 输入数值\nDel 默认值",
-    "sidebar_reload": "按 F7 以 {value} 重新加载模型",
     "row_preset": "预设",
     "about_preset": "带名字的一组参数：自带的和你自己的。按 Enter 打开列表。",
     "row_prompt": "指令",
@@ -109,6 +109,8 @@ TEXTS = {
     "row_reset": "全部恢复默认",
     "about_reset": "本对话的所有参数恢复默认值。再按 Enter 可撤销。",
     "preset_own": "自定义",
+    "sidebar_keys": "← → 调整   0–9 输入数值\nDel 默认值",
+    "sidebar_reload": "按 F7 以 {value} 重新加载模型",
     "range": "{low} 到 {high}",
     "range_special": "{value} = {name}",
     "refused_number": "{text} 不是数字。允许：{range}。",
@@ -157,4 +159,5 @@ TEXTS = {
     "do_version_on": "最后一条回答的下一个版本",
     "do_theme": "颜色主题",
     "palette_placeholder": "搜索命令……",
+    **setup_zh.TEXTS,
 }

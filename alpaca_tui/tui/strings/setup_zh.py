@@ -1,0 +1,68 @@
+"""简体中文：用下载的权重制作模型。"""
+
+TEXTS = {
+    "do_setup": "用下载的权重制作模型",
+    "setup_title": "用下载的权重制作模型",
+    "setup_label": "存放下载内容的文件夹：原版模型、LoRA、tokenizer.model",
+    "setup_placeholder": "~/zh-models/",
+    "setup_keys_folder": "Enter 查看文件夹   Tab 补全   Esc 关闭",
+    "setup_keys_choose": "↑ ↓ 和 Enter 选择   Tab 文件夹   Esc 关闭",
+    "setup_keys_done": "↑ ↓ 和 Enter 选择   Esc 关闭",
+    "setup_keys_running": "Esc：回到对话，这里继续进行",
+    "setup_empty": "请填写文件夹。",
+    "setup_no_folder": "没有文件夹 {path}。",
+    "setup_looking": "正在查看 {path} …",
+    "setup_type": "类型",
+    "setup_file": "文件",
+    "setup_memory": "对话需内存",
+    "setup_free_memory": "现有空闲内存 {size}",
+    "setup_too_much": "超过空闲内存",
+    "setup_writes": "将写入 {size}。",
+    "setup_free_disk": "磁盘剩余 {size}。",
+    "setup_there": "{name} 已经做好：查看可以做什么",
+    "setup_start": "开始",
+    "setup_start_anyway": "缺少这些也开始",
+    "setup_go_on": "从那里继续",
+    "setup_again": "重新查看",
+    "setup_made": "打开以前在这里做好的 {name}",
+    "setup_step_verify_downloads": "校验下载的文件",
+    "setup_step_merge": "合并并转换为 {kind}",
+    "setup_step_convert": "转换为 {kind}",
+    "setup_step_verify_weights": "校验权重",
+    "setup_step_quantise": "量化为 {kind}",
+    "setup_back": "回到对话，这里继续进行",
+    "setup_cancel": "取消，已完成的步骤保留",
+    "setup_stopping": "正在停止，写了一半的文件会被删除……",
+    "setup_cancelled": "已取消，已完成的步骤保留。",
+    "setup_ready": "{name} 已经做好。",
+    "setup_look": "查看",
+    "setup_open": "在对话中打开 {name}",
+    "setup_leftovers": "对话只需要 {name}。按 Enter 勾选要删除的：",
+    "setup_left_f16": "f16 模型",
+    "setup_left_model": "下载的 {name}",
+    "setup_left_lora": "LoRA {name}",
+    "setup_delete": "永久删除勾选的文件，共 {size}",
+    "setup_deleted": "已删除，释放了 {size}。",
+    "setup_close": "就这样，关闭",
+    "setup_find_published": "{n} 个文件与公布的一致：{names}",
+    "setup_find_unlisted": "{n} 个文件不在公布的列表中：{names}",
+    "setup_find_weights_published": "权重与公布的 {model} 一致。",
+    "setup_find_weights_other": "权重与公布的 {models} 不一致：原版模型、LoRA 或合并顺序不同。",
+    "setup_find_odd": "{name} 中有不是数字的值，模型不会正常工作。",
+    "setup_find_unfinished": "{path} 还没有下载完；请等它完成，或重新下载。",
+    "setup_find_packed": "{path} 里是 LoRA，请解压到 {target}。",
+    "setup_find_no_lora_tokenizer": "缺少 {path}：这个 LoRA 有 {n} 个词元，请从下载 LoRA 的地方复制它。",
+    "setup_find_no_base": (
+        "除了 LoRA，还需要原版 LLaMA（consolidated.00.pth 和 params.json，或 Hugging Face 格式的文件夹），"
+        "请放进 {folder} 里的一个文件夹。"
+    ),
+    "setup_find_no_model": (
+        "{folder} 里没有模型；请把原版 LLaMA（consolidated.00.pth 和 params.json，或 Hugging Face 格式的"
+        "文件夹）和 LoRA 分别放进其中的文件夹。"
+    ),
+    "setup_find_merged_only": "{folder} 里的模型有 {n} 个词元；LoRA 要合并到原版 LLaMA，这里没有。",
+    "setup_find_no_plus": (
+        "{name} 需要先合并同样大小的 Chinese-LLaMA-Plus LoRA，这里没有；请放进 {folder} 里的一个文件夹。"
+    ),
+    "setup_find_no_tokenizer": "缺少 tokenizer.model，请放进 {folder}。",
+}
