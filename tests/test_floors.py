@@ -47,6 +47,7 @@ USED_BY = {
     "pygments": {"tui"},
     "sentencepiece": {"engine"},
     "platformdirs": {"system"},
+    "tomlkit": {"chat"},
     "numpy": {"kernels", "files", "engine", "pipeline", "commands"},
 }
 # What is declared in pyproject.toml -> what it is imported as.
@@ -58,6 +59,7 @@ MODULES = {
     "sentencepiece": ["sentencepiece"],
     "platformdirs": ["platformdirs"],
     "pygments": ["pygments"],
+    "tomlkit": ["tomlkit"],
 }
 PROTOCOL = "alpaca_tui.engine.protocol"
 

@@ -81,11 +81,15 @@ class Setting:
     def allows(self, value: int | float) -> bool:
         return any(value == v for v, _ in self.special) or self.low <= value <= self.high
 
-    def range_text(self) -> str:
-        kind = "a whole number" if self.kind is int else "a number"
-        extra = "".join(f", or {v}" for v, _ in self.special if not self.low <= v <= self.high)
+    def range_text(self, language: str = "en") -> str:
+        """ "a whole number from 1 to 64, or 0"."""
         low, high = (f"{v:,}" if self.kind is int else f"{v:g}" for v in (self.low, self.high))
-        return f"{kind} from {low} to {high}{extra}"
+        others = [v for v, _ in self.special if not self.low <= v <= self.high]
+        if language == "zh":
+            kind = "整数" if self.kind is int else "数"
+            return f" {low} 到 {high} 的{kind}" + "".join(f"，或 {v}" for v in others)
+        kind = "a whole number" if self.kind is int else "a number"
+        return f"{kind} from {low} to {high}" + "".join(f", or {v}" for v in others)
 
     def text(self, value: int | float, language: str = "en") -> str:
         """A value for people: the name of a special one, else the number with as many digits as it needs."""
