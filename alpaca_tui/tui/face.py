@@ -73,12 +73,12 @@ class Face(BaseApp, inherit_bindings=False):
         kind = "guide" if guide else "model"
         examples = [say(f"example_{kind}_{i}") for i in (1, 2, 3)]
         if model is None and not session.loading:
-            page.show(say("welcome_none"))
+            page.show(say("welcome_none"), real=self._setup_link())
         elif guide:
             page.show(
                 say("welcome_guide_who"),
                 say("welcome_guide_what"),
-                say("welcome_guide_real"),
+                Content(say("welcome_guide_real")) + Content("\n") + self._setup_link(),
                 say("welcome_try"),
                 examples,
             )
@@ -89,6 +89,9 @@ class Face(BaseApp, inherit_bindings=False):
             page.show(
                 say("welcome_model_who", name=self.model_name()), what, "", say("welcome_try"), examples
             )
+
+    def _setup_link(self) -> Content:
+        return Content.from_markup("[$act @click=app.setup]F9[/] $text", text=self.strings("welcome_setup"))
 
     def _guide_path(self) -> Path | None:
         try:

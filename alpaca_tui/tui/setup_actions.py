@@ -31,6 +31,7 @@ class SetupActions(BaseApp, inherit_bindings=False):
             self.screen.dismiss()
             return
         if isinstance(self.screen, OpenModelScreen):
+            folder = folder or self.screen.folder
             self.screen.dismiss()
         elif self.modal_open:
             return

@@ -308,3 +308,23 @@ async def test_it_is_reached_from_the_palette_the_model_dialog_and_by_key(tmp_pa
         assert not c.app.modal_open
         await c.press("f1", "f9")
         assert not isinstance(c.app.screen, SetupScreen)  # help is open
+
+
+async def test_a_folder_typed_into_the_model_dialog_is_taken_over(tmp_path: Path) -> None:
+    async with chat(size=(100, 40)) as c:
+        c.app.workshop = ScriptedWorkshop()
+        await c.press("ctrl+o")
+        c.app.screen.query_one(Input).value = str(tmp_path)
+        await c.press("f9")
+        await c.until(lambda: "start" in ids(c))
+        assert screen(c).query_one(Input).value == str(tmp_path)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_empty_state_shows_the_way(size: tuple[int, int]) -> None:
+    async with chat(Script(guide=True), model=None, size=size) as c:
+        c.app.workshop = ScriptedWorkshop()
+        assert "F9 Make one from downloaded weights" in c.text()
+        row = c.row_of("F9 Make one")
+        await c.pilot.click(offset=(c.lines()[row].index("F9"), row))
+        assert isinstance(c.app.screen, SetupScreen)

@@ -21,7 +21,7 @@ from alpaca_tui.tui.strings import Strings
 FOLDERS = (".", "models", "zh-models", "../models", "../zh-models")
 MAX_FOUND = 20
 MAX_ROWS = 10  # of the list of models
-AROUND = 13  # rows of the dialog that are not that list
+AROUND = 14  # rows of the dialog that are not that list
 
 
 def found_models(folders: tuple[str, ...] = FOLDERS) -> list[Path]:
@@ -63,7 +63,7 @@ class OpenModelScreen(ModalScreen[None]):
         background: $surface; border-left: wide $act; padding: 1 2;
     }
     #open-title { text-style: bold; height: 1; }
-    #open-label, #open-keys, #open-found-title { color: $quiet; height: auto; }
+    #open-label, #open-keys, #open-found-title, #open-setup { color: $quiet; height: auto; }
     #open-path {
         margin: 1 0; border: none; height: 1; padding: 0 1; background: $panel; color: $ink;
         &:focus { border: none; }
@@ -109,10 +109,23 @@ class OpenModelScreen(ModalScreen[None]):
             if self._paths:
                 yield Static(say("open_found"), id="open-found-title", markup=False)
                 yield OptionList(*map(self._option, self._paths), id="open-found", markup=False, compact=True)
+            yield Static(
+                Content.from_markup("[$act @click=app.setup]F9[/] $text", text=say("open_setup")),
+                id="open-setup",
+            )
             yield Static(say("open_keys"), id="open-keys", markup=False)
 
     def _option(self, path: Path) -> Option:
         return Option(self._strings("open_guide") if path is self._guide else Content(str(path)))
+
+    @property
+    def folder(self) -> str:
+        """The folder that was typed, if it is one."""
+        text = self.query_one(Input).value.strip()
+        try:
+            return text if text and Path(text).expanduser().is_dir() else ""
+        except (OSError, ValueError):
+            return ""
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

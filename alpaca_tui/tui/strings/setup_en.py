@@ -2,6 +2,8 @@
 
 TEXTS = {
     "do_setup": "make a model from downloads",
+    "open_setup": "makes one from downloaded weights: LLaMA, LoRAs",
+    "welcome_setup": "Make one from downloaded weights",
     "setup_title": "Make a model from downloaded weights",
     "setup_label": "The folder with what you downloaded: base model, LoRAs, tokenizer.model",
     "setup_placeholder": "~/llama/",

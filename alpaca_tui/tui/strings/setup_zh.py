@@ -2,6 +2,8 @@
 
 TEXTS = {
     "do_setup": "用下载的权重制作模型",
+    "open_setup": "用下载的权重（LLaMA、LoRA）制作模型",
+    "welcome_setup": "用下载的权重制作模型",
     "setup_title": "用下载的权重制作模型",
     "setup_label": "存放下载内容的文件夹：原版模型、LoRA、tokenizer.model",
     "setup_placeholder": "~/zh-models/",

@@ -45,7 +45,12 @@ class Welcome(VerticalScroll, can_focus=False):
         yield from self._links
 
     def show(
-        self, who: str, what: str = "", real: str = "", title: str = "", examples: Sequence[str] = ()
+        self,
+        who: str,
+        what: str = "",
+        real: Content | str = "",
+        title: str = "",
+        examples: Sequence[str] = (),
     ) -> None:
         for name, text in (("who", who), ("what", what), ("real", real), ("try", title)):
             self._parts[name].update(text)
