@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
 from alpaca_tui.engine.lookup import Account
-from alpaca_tui.engine.protocol import FinishReason, ModelInfo, RopeOptions, SamplingParams, Stats
+from alpaca_tui.engine.protocol import Adapter, FinishReason, ModelInfo, RopeOptions, SamplingParams, Stats
 from alpaca_tui.engine.sampling import Sampler, checked
 from alpaca_tui.engine.threads import thread_count
 from alpaca_tui.errors import UserError
@@ -68,6 +68,8 @@ class Engine:
         tokenizer: str | Path | None = None,
         norm_eps: float | None = None,
         rope: RopeOptions | None = None,
+        loras: Sequence[Adapter] = (),
+        lora_base: str | Path | None = None,
         on_progress: OnLoad | None = None,
     ) -> Engine:
         """The model in `path`, ready to run.
@@ -76,12 +78,15 @@ class Engine:
         for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `tokenizer`: a
         tokenizer.model to use instead of what the file has. `norm_eps`: for the formats of 2023, which do
         not carry it (default 1e-6). `rope`: how positions become angles, instead of as the file says.
+        `loras` are applied in their order; with `lora_base`, a file of the same model in f16, to its weights
+        instead of to those of `path`.
         `on_progress(stage, done, total, what)` hears of stage "load" and
         "compile"; what it raises ends the load.
 
         Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory; that many
         threads cannot be.
         """
+        from alpaca_tui.engine.lora import Loras
         from alpaca_tui.engine.model import Model
         from alpaca_tui.engine.tokenizer import Tokenizer
         from alpaca_tui.files.model_file import open_model
@@ -89,21 +94,27 @@ class Engine:
         n_threads = thread_count(n_threads)
         path = Path(path)
         file = open_model(path, tokenizer=Path(tokenizer) if tokenizer else None, norm_eps=norm_eps)
+        changes = None
         try:
             assert file.vocab is not None  # else open_model has refused it
             vocabulary = Tokenizer(file.vocab)
             n_ctx = n_ctx or min(file.hparams.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
             n_batch = max(1, min(n_batch, n_ctx))
             check_memory(file, n_ctx, n_batch)
+            if loras:
+                changes = Loras(file, loras, Path(lora_base) if lora_base else None)
             executor = Model(
                 file,
                 n_ctx=n_ctx,
                 n_threads=n_threads,
                 n_batch=n_batch,
                 rope_options=rope,
+                loras=changes,
                 on_progress=on_progress or (lambda stage, done, total, what: None),
             )
         except BaseException:
+            if changes:
+                changes.close()
             file.close()
             raise
         info = ModelInfo(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from alpaca_tui.engine import plan, rope
+from alpaca_tui.engine.lora import EMBEDDING, Loras
 from alpaca_tui.engine.protocol import RopeOptions
 from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.errors import UserError
@@ -69,9 +71,10 @@ class Model:
         n_threads: int,
         n_batch: int = 512,
         rope_options: RopeOptions | None = None,
+        loras: Loras | None = None,
         on_progress: Progress | None = None,
     ):
-        self._file = file
+        self._file, self._loras = file, loras
         self._progress = on_progress or (lambda stage, done, total, what: None)
         h = rope.with_options(file.hparams, rope_options or RopeOptions())
         self._check_widths(h)
@@ -91,6 +94,9 @@ class Model:
         )
         self._batch = np.zeros(team.BATCH_SIZE, np.int64)
         self._team = team.Team(n_threads)
+        self._embedding: Callable[[npt.ArrayLike], F32] = partial(file.gather, EMBEDDING)
+        if loras and EMBEDDING in loras.names:
+            self._embedding = loras.embedding
         self._matrices: dict[str, plan.Matrix] = {}
         self._vectors: dict[str, F32] = {}
         try:
@@ -128,6 +134,7 @@ class Model:
         formats = {tile_format(self._file.tensors[self._source(n)].format) for n in self._matrix_names()}
         names = ["norm_pack", "rope_store", "attend", "pack", "silu_pack"]
         names += [f"{kind}_{fmt}" for fmt in sorted(formats) for kind in ("repack", "matmul")]
+        names += self._loras.kernels() if self._loras else []
         warm.ready(names, lambda *progress: self._progress("compile", *progress), self._check_stop)
 
     def _load(self) -> None:
@@ -151,14 +158,19 @@ class Model:
             at += _up(code_bytes, ALIGNMENT) + _up(scale_bytes, ALIGNMENT)
         for name, tensor in tensors.items():
             if len(tensor.shape) == 1:
-                self._vectors[name] = np.ascontiguousarray(self._file.array(name), np.float32)
+                loras = self._changes(name)
+                values = loras.vector(name) if loras else self._file.array(name)
+                self._vectors[name] = np.ascontiguousarray(values, np.float32)
         self._progress("load", total, total, "")
 
     def _repack(self, name: str, codes: int, scales: int) -> plan.Matrix:
         source = self._source(name)
         tensor = self._file.tensors[source]
         rows, cols = tensor.shape
-        data = self._file.rows(source, 0, rows)
+        if loras := self._changes(name):
+            data = loras.matrix(name, self._team.n_threads, self._check_stop)
+        else:
+            data = self._file.rows(source, 0, rows)
         fmt = tile_format(tensor.format)
         self._run_once(
             f"repack_{fmt}",
@@ -178,6 +190,10 @@ class Model:
         if source == name:  # a tied embedding is still read row by row
             self._file.release(source)
         return plan.Matrix(fmt, rows, cols, codes, scales)
+
+    def _changes(self, name: str) -> Loras | None:
+        """The LoRAs, where they change this tensor."""
+        return self._loras if self._loras and name in self._loras.names else None
 
     def _run_once(self, kernel: str, arguments: dict[int, int]) -> None:
         self._run(self._steps([plan.Step(kernel, arguments)]))
@@ -274,7 +290,7 @@ class Model:
         self._team.begin()
         n_embd = self._shape.n_embd
         x = self._buffers["x"].view(np.float32).reshape(-1, n_embd)
-        x[:n] = self._file.gather("token_embd.weight", ids)
+        x[:n] = self._embedding(ids)
         self._make_room(n_logits)
         self._batch[team.N_TOKENS], self._batch[team.POSITION], self._batch[team.N_OUT] = n, pos, n_logits
         steps = self._program if n_logits else self._program[: self._n_layer_steps]
@@ -334,4 +350,6 @@ class Model:
     def close(self) -> None:
         """Ends the threads and lets go of the file. The model cannot be used afterwards."""
         self._team.close()
+        if self._loras:
+            self._loras.close()
         self._file.close()

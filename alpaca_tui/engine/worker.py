@@ -252,6 +252,8 @@ class EngineWorker:
                 tokenizer=options.tokenizer,
                 norm_eps=options.norm_eps,
                 rope=options.rope,
+                loras=options.loras,
+                lora_base=options.lora_base,
                 on_progress=on_progress,
             )
         except _Cancelled:

@@ -57,7 +57,10 @@ class Pair:
 
 @dataclass
 class Lora:
-    """An open adapter. `pairs` and `whole` are under GGUF names; `vocab` is for whoever merges."""
+    """An open adapter. `pairs` and `whole` are under GGUF names; `vocab` is for whoever merges.
+
+    `halved`: the rows of queries and keys are in the order of transformers (see `files.hf`).
+    """
 
     folder: Path
     checkpoint: Checkpoint
@@ -66,6 +69,7 @@ class Lora:
     pairs: dict[str, Pair] = field(default_factory=dict)
     whole: dict[str, StoredTensor] = field(default_factory=dict)
     vocab: Vocab | None = None
+    halved: bool = True
 
     def __enter__(self) -> Self:
         return self
@@ -98,11 +102,12 @@ class Lora:
         few = len(rows) == 1
         if few:
             rows = np.repeat(rows, 2)
-        if self.fan_in_fan_out:
-            delta = pair.a.f32().T[rows] @ pair.b.f32().T
-        else:
-            delta = pair.b.f32()[rows] @ pair.a.f32()
-        delta *= np.float32(self.scaling)
+        with np.errstate(over="ignore", invalid="ignore"):  # whatever a file holds
+            if self.fan_in_fan_out:
+                delta = pair.a.f32().T[rows] @ pair.b.f32().T
+            else:
+                delta = pair.b.f32()[rows] @ pair.a.f32()
+            delta *= np.float32(self.scaling)
         return delta[:1] if few else delta
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from alpaca_tui.engine.engine import Engine
 from alpaca_tui.engine.protocol import (
+    Adapter,
     ContextCut,
     EngineState,
     Finished,
@@ -97,6 +98,8 @@ def test_load_options_reach_the_engine(harness) -> None:
             norm_eps=1e-5,
             tokenizer=Path("t"),
             rope=RopeOptions(freq_scale=0.5),
+            loras=(Adapter(Path("l"), 0.5),),
+            lora_base=Path("b"),
         ),
     )
     h.wait_for(Loaded)
@@ -108,6 +111,8 @@ def test_load_options_reach_the_engine(harness) -> None:
         "norm_eps": 1e-5,
         "tokenizer": Path("t"),
         "rope": RopeOptions(freq_scale=0.5),
+        "loras": (Adapter(Path("l"), 0.5),),
+        "lora_base": Path("b"),
     }
     assert seen.items() >= wanted.items()
     assert h.of(Progress) == [
