@@ -14,8 +14,10 @@ from pathlib import Path
 
 from alpaca_tui import system
 from alpaca_tui.chat import changes
-from alpaca_tui.chat.conversation import Conversation, Message, Role
+from alpaca_tui.chat.conversation import Conversation, Message, Removed
 from alpaca_tui.chat.formats import ALPACA, PromptFormat, build_request
+from alpaca_tui.chat.recorder import Recorder
+from alpaca_tui.chat.rewriting import Rewriting
 from alpaca_tui.chat.settings import BY_KEY, Applies, Settings
 from alpaca_tui.engine.protocol import (
     ChatEngine,
@@ -37,8 +39,9 @@ from alpaca_tui.engine.protocol import (
 GUIDE_TEMP = 0.2
 
 
-class ChatSession:
-    """`explicit` are the settings that the user gave; only the others follow the model that is loaded."""
+class ChatSession(Rewriting):
+    """`explicit` are the settings that the user gave; only the others follow the model that is loaded. With a
+    `recorder`, conversations are saved."""
 
     def __init__(
         self,
@@ -47,14 +50,15 @@ class ChatSession:
         *,
         explicit: frozenset[str] = frozenset(),
         prompt_format: PromptFormat = ALPACA,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.settings.chosen |= explicit
         self.instruction = instruction
         self.conversation = Conversation()
-        self.queue: list[str] = []
         self.queue_held = False
+        self.recorder = recorder
         self.model: ModelInfo | None = None
         self.model_path: Path | None = None
         self.progress: Progress | None = None
@@ -68,6 +72,8 @@ class ChatSession:
         self._stop_asked: float | None = None
         self._again = False
         self._abandoned = False
+        self._answering = self.conversation
+        self._undo: list[Removed] = []
         self._loads = 0  # begun and not ended: a new one ends the one before
         self._wanted: tuple[Path, LoadOptions] | None = None
         self._loaded_options = LoadOptions()
@@ -173,6 +179,7 @@ class ChatSession:
         """Asks now, or as soon as it can be. An empty text sends what waits in a held queue."""
         if text.strip():
             self.queue.append(text)
+            self._keep_head()
         self.queue_held = False
         self._tell(changes.QueueChanged())
         self._send_next()
@@ -181,40 +188,10 @@ class ChatSession:
         """The newest waiting message, no longer waiting."""
         if not self.queue:
             return None
+        text = self.queue.pop()
+        self._keep_head()
         self._tell(changes.QueueChanged())
-        return self.queue.pop()
-
-    def regenerate(self) -> bool:
-        """A new version of the last reply; one in the making is stopped first."""
-        if self.replying is not None:
-            self._again = True
-            self.stop()
-            return True
-        last = self.conversation.last
-        if not self.ready or last is None:
-            return False
-        question = last if last.role is Role.USER else self.conversation[last.parent or 0]
-        reply = self._open_reply(question)
-        self._tell(changes.PathChanged())
-        self._generate(reply)
-        return True
-
-    def continue_reply(self) -> bool:
-        """Goes on with a reply that was stopped or cut."""
-        last = self.conversation.last
-        if last is None or not self.can_continue:
-            return False
-        last.resume()
-        self._tell(changes.MessageChanged(last))
-        self._generate(last)
-        return True
-
-    def choose_version(self, message: Message, step: int) -> bool:
-        """Shows another version of a message. Not while a reply is in the making."""
-        if self.busy or self.conversation.choose(message, step) is None:
-            return False
-        self._tell(changes.PathChanged())
-        return True
+        return text
 
     def stop(self) -> bool:
         """Ends a load, a prefill or a reply at once. False where there is none."""
@@ -227,20 +204,6 @@ class ChatSession:
             self._engine.stop()
         return True
 
-    def new_chat(self) -> list[str]:
-        """An empty conversation; a reply in the making is stopped. Returns what was waiting in the queue."""
-        if self.replying is not None:
-            self._again = False
-            self._abandoned = True
-            self.stop()
-        waiting, self.queue = self.queue, []
-        self.queue_held = False
-        self.conversation = Conversation()
-        self.memory_start = None
-        self._tell(changes.PathChanged())
-        self._tell(changes.QueueChanged())
-        return waiting
-
     def change_setting(self, key: str, value: int | float | str | None) -> int | float:
         """Checks, stores and applies a value; raises UserError, changing nothing, where it is impossible.
 
@@ -252,6 +215,8 @@ class ChatSession:
         else:
             self.settings.set(key, value)
         stored = self.settings[key]
+        if len(self.conversation):
+            self._keep_head(at_once=False)
         if self._engine is not None:
             if BY_KEY[key].applies is Applies.TOKEN:
                 self._engine.set_sampling(self.settings.sampling())
@@ -267,8 +232,14 @@ class ChatSession:
         self._tell(changes.SettingsChanged())
 
     def close(self) -> None:
+        """Ends the engine. A reply in the making stays as it is, stopped."""
         if self._engine is not None:
+            self.pump()
             self._engine.close()
+        if self.replying is not None:
+            self.replying.finish(FinishReason.STOPPED, self.stats)
+            self.replying.tokens = None
+            self._keep(self.replying, self._answering)
 
     # --- what happens --------------------------------------------------------------------------------------
 
@@ -277,6 +248,8 @@ class ChatSession:
         if self._engine is not None:
             for event in self._engine.poll():
                 self._take(event)
+        if self.recorder is not None:
+            self.recorder.tick()
         told = list(self._changes)
         self._changes.clear()
         return told
@@ -301,6 +274,7 @@ class ChatSession:
                 self._cut(first_turn)
             case TextChunk(text) if self.replying is not None:
                 self.replying.text += text
+                self._keep(self.replying, self._answering, grows=True)
                 self._tell(changes.ReplyText(self.replying))
             case Finished():
                 self._finished(event)
@@ -313,7 +287,9 @@ class ChatSession:
         self.progress = None
         assert self._wanted is not None
         path, self._loaded_options = self._wanted
-        if self.model is not None and path != self.model_path:
+        if self.model is None:
+            self.conversation.forget_tokens(but=model.name)  # it may have been opened before the model
+        elif path != self.model_path:
             self.conversation.forget_tokens()
         self.model, self.model_path = model, path
         if self._follow_model():
@@ -354,6 +330,7 @@ class ChatSession:
         if reply is None:
             return
         reply.finish(event.reason, event.stats, event.tokens, event.message)
+        self._keep(reply, self._answering)
         self._tell(changes.MessageChanged(reply))
         if abandoned:
             self._send_next()
@@ -369,19 +346,32 @@ class ChatSession:
         if not self.ready or not self.queue or self.queue_held:
             return
         question = self.conversation.add_question(self.queue.pop(0))
+        self._keep(question)
+        self._keep_head()
         self._tell(changes.QueueChanged())
         self._tell(changes.MessageAdded(question))
         reply = self._open_reply(question)
         self._tell(changes.MessageAdded(reply))
         self._generate(reply)
 
+    def _answer(self, question: Message) -> None:
+        """A new reply to a question that is there, the path ending with it."""
+        reply = self._open_reply(question)
+        self._tell(changes.PathChanged())
+        self._generate(reply)
+
     def _open_reply(self, question: Message) -> Message:
-        model = self.model
-        return self.conversation.add_reply(question, model.name if model else "", bool(model and model.guide))
+        assert self.model is not None
+        model, settings = self.model, self.settings.as_dict()
+        return self.conversation.add_reply(question, model.name, model.guide, settings)
 
     def _generate(self, reply: Message) -> None:
+        """Has the engine make or continue a reply, once its question is saved."""
         assert self._engine is not None
-        self.replying = reply
+        self.replying, self._answering = reply, self.conversation
+        self._keep(reply)
+        if self.recorder is not None:
+            self.recorder.commit()
         self._stop_asked = None
         self._tell(changes.StateSeen(self.state))
         self._engine.generate(build_request(self.conversation, self.settings, self.instruction, self._format))

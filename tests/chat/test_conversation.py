@@ -93,7 +93,8 @@ def test_tokens_add_up_over_a_continuation() -> None:
 
 
 def test_text_without_ids_is_encoded_anew() -> None:
-    reply = Conversation().add_reply(Conversation().add_question("q"))
+    c = Conversation()
+    reply = c.add_reply(c.add_question("q"))
     reply.text = "something"
     reply.finish(FinishReason.STOPPED, None, ())
     assert reply.tokens is None

@@ -1,0 +1,284 @@
+"""Reading conversations, and what is done to a whole one: each a function of a connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from alpaca_tui.chat.conversation import Conversation, Message, MessageState, Role
+from alpaca_tui.chat.store import search
+from alpaca_tui.chat.store.saving import Place, as_new, below, save, unpack
+from alpaca_tui.chat.store.schema import CHAT_SHIFT, MAX_NUMBER, transaction
+from alpaca_tui.engine.protocol import FinishReason, Stats
+
+KEPT_DAYS = 7  # for which what was deleted can be brought back
+NEWEST = 3  # chats that the start offers
+RECENT_CHATS, RECENT = 20, 200  # of these chats so many questions, for Up in the prompt
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A row of the list. `title` is the user's or the first question's beginning; without either there is
+    only a draft. `updated` is in seconds since 1970. `found` is the id of a message that a search found."""
+
+    id: int
+    key: str
+    title: str
+    pinned: bool
+    updated: float
+    draft: str = ""
+    found: int | None = None
+
+
+_SUMMARY = "id, key, CASE WHEN title <> '' THEN title ELSE first_question END, pinned, updated, draft"
+_ORDER = "ORDER BY pinned DESC, updated DESC, id DESC"
+
+
+def summaries(connection: sqlite3.Connection, words: str = "", limit: int = -1) -> list[Summary]:
+    """All chats, pinned ones first, then the newest; with `words` those whose title or messages have each of
+    them."""
+    if not words.strip():
+        sql = f"SELECT {_SUMMARY}, NULL FROM chats WHERE deleted IS NULL {_ORDER} LIMIT ?"
+        rows = connection.execute(sql, (limit,))
+    else:
+        found = search.find(connection, words)
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS found (chat INTEGER PRIMARY KEY, message INTEGER)"
+        )
+        connection.execute("DELETE FROM found")
+        connection.executemany("INSERT INTO found VALUES (?, ?)", found.items())
+        sql = (
+            f"SELECT {_SUMMARY}, message FROM found JOIN chats ON id = chat "
+            f"WHERE deleted IS NULL {_ORDER} LIMIT ?"
+        )
+        rows = connection.execute(sql, (limit,))
+    return [
+        Summary(chat, key, title, bool(pinned), updated, draft, message)
+        for chat, key, title, pinned, updated, draft, message in rows
+    ]
+
+
+def texts(connection: sqlite3.Connection, messages: Iterable[int]) -> dict[int, str]:
+    """The texts of messages by their ids in the file, for showing where a search found something."""
+    sql = "SELECT text FROM messages WHERE id = ?"
+    found = ((row, connection.execute(sql, (row,)).fetchone()) for row in messages)
+    return {row: text[0] for row, text in found if text}
+
+
+def load(connection: sqlite3.Connection, chat: int) -> tuple[Conversation, Place] | None:
+    """A conversation and its place; None if it is gone. A reply that nobody finished counts as stopped."""
+    sql = (
+        "SELECT key, title, pinned, created, shown, draft, waiting, choices FROM chats "
+        "WHERE id = ? AND deleted IS NULL"
+    )
+    head = connection.execute(sql, (chat,)).fetchone()
+    if head is None:
+        return None
+    key, title, pinned, created, shown, draft, waiting, choices = head
+    conversation = Conversation(key)
+    conversation.title, conversation.pinned, conversation.created = title, bool(pinned), created
+    conversation.draft = draft
+    conversation.waiting = [text for text in _json(waiting, list) if isinstance(text, str)]
+    conversation.choices = _json(choices, dict)
+    place = Place(chat)
+    _load_messages(connection, conversation, place, shown)
+    return conversation, place
+
+
+_COLUMNS = (
+    "id, parent, role, text, state, reason, ended, edited, note, model, by_guide, settings, stats, tokens, "
+    "created, shown, deleted"
+)
+
+
+def _load_messages(
+    connection: sqlite3.Connection, conversation: Conversation, place: Place, first: int | None
+) -> None:
+    assert place.chat is not None
+    ends = (place.chat << CHAT_SHIFT, (place.chat << CHAT_SHIFT) + MAX_NUMBER)
+    settings: dict[int, Any] = {}
+    shown: list[tuple[int | None, int | None]] = [(None, first)]
+    sql = f"SELECT {_COLUMNS} FROM messages WHERE id BETWEEN ? AND ? ORDER BY id"
+    for row in connection.execute(sql, ends).fetchall():
+        number, parent = row[0] & MAX_NUMBER, None if row[1] is None else row[1] & MAX_NUMBER
+        place.known.add(number)
+        message = _message(number, parent, row)
+        if row[16] is not None or (parent is not None and parent not in conversation):
+            conversation.skip(number)  # deleted, or below what is
+            continue
+        if row[11] is not None:
+            if row[11] not in settings:
+                found = connection.execute("SELECT json FROM settings WHERE id = ?", (row[11],)).fetchone()
+                settings[row[11]] = _json(found[0] if found else "", dict)
+            message.settings = settings[row[11]]
+        conversation.add(message)
+        shown.append((number, row[15]))
+    for above, child in shown:
+        if child is None or child in conversation:
+            conversation.show(above, child)
+
+
+def _message(number: int, parent: int | None, row: tuple[Any, ...]) -> Message:
+    state = MessageState(row[4])
+    crashed = state is MessageState.STREAMING
+    return Message(
+        id=number,
+        parent=parent,
+        role=Role(row[2]),
+        text=row[3],
+        tokens=None if crashed else unpack(row[13]),
+        state=MessageState.STOPPED if crashed else state,
+        ended=bool(row[6]),
+        model=row[9],
+        reason=FinishReason.STOPPED if crashed else (FinishReason(row[5]) if row[5] else None),
+        stats=_stats(row[12]),
+        note=row[8],
+        by_guide=bool(row[10]),
+        edited=bool(row[7]),
+        created=row[14],
+    )
+
+
+_STATS = {field.name for field in fields(Stats)}
+
+
+def _stats(text: str | None) -> Stats | None:
+    """Of another version's numbers those that are still known."""
+    if text is None:
+        return None
+    values = _json(text, dict).items()
+    known: dict[str, Any] = {k: v for k, v in values if k in _STATS and isinstance(v, int | float)}
+    return Stats(**known)
+
+
+def _json(text: str, kind: type[Any]) -> Any:
+    """What the text says, if it is of this kind; else an empty one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return kind()
+    return value if isinstance(value, kind) else kind()
+
+
+# --- to a whole chat ---------------------------------------------------------------------------------------
+
+
+def rename(connection: sqlite3.Connection, chat: int, title: str) -> None:
+    """An empty title brings the automatic one back."""
+    with transaction(connection):
+        row = connection.execute("SELECT title FROM chats WHERE id = ?", (chat,)).fetchone()
+        if row is not None:
+            search.replace_title(connection, chat, row[0], title)
+            connection.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat))
+
+
+def pin(connection: sqlite3.Connection, chat: int, pinned: bool) -> None:
+    connection.execute("UPDATE chats SET pinned = ? WHERE id = ?", (pinned, chat))
+
+
+def delete(connection: sqlite3.Connection, chat: int) -> None:
+    """Takes a chat out of the list; `undelete` brings it back, for `KEPT_DAYS` days."""
+    connection.execute("UPDATE chats SET deleted = ? WHERE id = ?", (time.time(), chat))
+
+
+def undelete(connection: sqlite3.Connection, chat: int | None = None) -> int | None:
+    """Brings back a chat, or the one that was deleted last. Returns its id; None where there is none."""
+    with transaction(connection):
+        if chat is None:
+            sql = "SELECT id FROM chats WHERE deleted IS NOT NULL ORDER BY deleted DESC LIMIT 1"
+            row = connection.execute(sql).fetchone()
+            if row is None:
+                return None
+            chat = int(row[0])
+        connection.execute("UPDATE chats SET deleted = NULL WHERE id = ?", (chat,))
+    return chat
+
+
+def add(connection: sqlite3.Connection, conversation: Conversation) -> int:
+    """A whole conversation, as a new chat. Returns its id."""
+    snapshot = as_new(conversation)
+    save(connection, snapshot)
+    if snapshot.place.chat is None:
+        raise ValueError("there is nothing in this conversation")
+    return snapshot.place.chat
+
+
+def duplicate(connection: sqlite3.Connection, chat: int, title: str) -> int | None:
+    """A copy of a chat with a title of its own. Returns its id; None if the chat is gone."""
+    loaded = load(connection, chat)
+    if loaded is None:
+        return None
+    copied = loaded[0].copy()
+    copied.title = title
+    return add(connection, copied)
+
+
+# --- at the start ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a start shows: the chat that was left unfinished, the newest ones, what was asked before."""
+
+    unfinished: tuple[Conversation, Place] | None
+    newest: list[Summary]
+    questions: list[str]
+
+
+def begin(connection: sqlite3.Connection, first: Callable[[], bool]) -> Beginning:
+    """`first`: is this the only program on the file? Else what is unfinished belongs to another one."""
+    left = None
+    if first():
+        chat = unfinished(connection)
+        settle(connection)
+        left = load(connection, chat) if chat is not None else None
+    return Beginning(left, summaries(connection, limit=NEWEST), recent_questions(connection))
+
+
+def unfinished(connection: sqlite3.Connection) -> int | None:
+    """The newest chat that a program left with something unsent, or in the middle of a reply."""
+    sql = """
+        SELECT id FROM chats WHERE deleted IS NULL AND (
+            draft <> '' OR waiting <> '[]' OR id IN (SELECT chat FROM messages WHERE state = 'streaming')
+        ) ORDER BY updated DESC LIMIT 1
+    """
+    row = connection.execute(sql).fetchone()
+    return None if row is None else int(row[0])
+
+
+def settle(connection: sqlite3.Connection) -> None:
+    """Marks replies that ended with their program as stopped, and lets go what was deleted long ago. For the
+    first program on a file only: the replies of another one may be alive."""
+    with transaction(connection):
+        sql = "SELECT id, text FROM messages WHERE state = 'streaming'"
+        for row, text in connection.execute(sql).fetchall():
+            sql = "UPDATE messages SET state = 'stopped', reason = 'stopped', tokens = NULL WHERE id = ?"
+            connection.execute(sql, (row,))
+            search.add(connection, row, text)
+        old = time.time() - KEPT_DAYS * 86400
+        chats = connection.execute("SELECT id, title FROM chats WHERE deleted < ?", (old,)).fetchall()
+        for chat, title in chats:
+            search.replace_title(connection, chat, title, "")
+            ends = (chat << CHAT_SHIFT, (chat << CHAT_SHIFT) + MAX_NUMBER)
+            sql = "SELECT id FROM messages WHERE id BETWEEN ? AND ?"
+            for (row,) in connection.execute(sql, ends).fetchall():
+                search.drop(connection, row)
+            connection.execute("DELETE FROM chats WHERE id = ?", (chat,))
+        for (row,) in connection.execute("SELECT id FROM messages WHERE deleted < ?", (old,)).fetchall():
+            for found in below(connection, row):
+                search.drop(connection, found)
+            connection.execute("DELETE FROM messages WHERE id = ?", (row,))
+
+
+def recent_questions(connection: sqlite3.Connection) -> list[str]:
+    """The last questions, oldest first."""
+    sql = """
+        SELECT text FROM messages WHERE role = 'user' AND deleted IS NULL AND chat IN (
+            SELECT id FROM chats WHERE deleted IS NULL ORDER BY updated DESC LIMIT ?
+        ) ORDER BY created DESC LIMIT ?
+    """
+    return [text for (text,) in connection.execute(sql, (RECENT_CHATS, RECENT))][::-1]
