@@ -152,8 +152,7 @@ class SetupScreen(ModalScreen[None]):
             to = to or (self._shown[at].id if at is not None and at < len(self._shown) else "")
             widget.set_options([Option(row.content) for row in rows])
             ids = [row.id for row in rows]
-            usual = next((i for i, id in enumerate(ids) if id), 0)
-            widget.highlighted = ids.index(to) if to and to in ids else usual
+            widget.highlighted = ids.index(to) if to in ids else 0
         self._shown = rows
 
     # --- the folder ----------------------------------------------------------------------------------------
@@ -201,7 +200,7 @@ class SetupScreen(ModalScreen[None]):
         self._keys("setup_keys_choose")
         self.query_one(OptionList).focus()
         self._show(choice_rows(choices, self._say))
-        self._plan(to="start")
+        self._plan("" if found.problems else "start")
 
     def _take(self, choices: Choices, model: Base | None) -> None:
         """A model, and the LoRAs that usually go into it."""

@@ -165,7 +165,7 @@ def job_rows(job: SetupJob, seconds_left: float | None, say: Strings) -> list[Ro
             line = Content.styled(f"{glyphs.CHECK} ", "$act") + Content.styled(title, "$quiet")
         elif index == at.index and job.running:
             line = Content.styled(f"{glyphs.DOT} ", "$now") + Content(title)
-            line += Content(f"  {progress_text(job, seconds_left, say)}")
+            line += Content("  ") + progress_content(job, seconds_left, say)
         elif index == at.index and job.state is JobState.FAILED:
             line = Content.styled(f"{glyphs.CROSS} ", "$loss") + Content(title)
         else:
@@ -184,17 +184,20 @@ def job_rows(job: SetupJob, seconds_left: float | None, say: Strings) -> list[Ro
     return rows
 
 
-def progress_text(job: SetupJob, seconds_left: float | None, say: Strings) -> str:
+def progress_content(job: SetupJob, seconds_left: float | None, say: Strings) -> Content:
     """A bar, the share, amounts, and how long still."""
     at = job.at
     share = min(at.done / at.total, 1.0) if at.total > 0 else 0.0
     filled = round(share * BAR)
-    parts = [f"{glyphs.FULL * filled}{glyphs.EMPTY * (BAR - filled)} {100 * share:.0f} %"]
+    bar = Content.styled(glyphs.FULL * filled, "$now") + Content.styled(
+        glyphs.EMPTY * (BAR - filled), "$rule"
+    )
+    parts = [f"{100 * share:.0f} %"]
     if at.total:
         parts.append(say("progress_of", done=size_text(at.done), total=size_text(at.total)))
     if seconds_left is not None and at.done < at.total:
         parts.append(say("progress_left", time=time_text(seconds_left, say)))
-    return "  ".join(parts)
+    return bar + Content(" " + "  ".join(parts))
 
 
 def finding_lines(findings: Sequence[Finding], say: Strings) -> list[Content]:

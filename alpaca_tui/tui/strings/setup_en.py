@@ -39,7 +39,7 @@ TEXTS = {
     "setup_ready": "{name} is ready.",
     "setup_look": "shows it",
     "setup_open": "Open {name} in the chat",
-    "setup_leftovers": "The chat needs {name} only. Enter marks what is to be deleted:",
+    "setup_leftovers": "The chat needs {name} only. Enter marks what to delete:",
     "setup_left_f16": "the model in f16",
     "setup_left_model": "the downloaded {name}",
     "setup_left_lora": "the LoRA {name}",

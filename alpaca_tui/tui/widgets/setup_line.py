@@ -8,7 +8,7 @@ from textual.widgets import Static
 from alpaca_tui.chat.setup_job import JobState, SetupJob
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.markdown.inline import clean
-from alpaca_tui.tui.screens.setup_rows import progress_text, step_title
+from alpaca_tui.tui.screens.setup_rows import progress_content, step_title
 from alpaca_tui.tui.strings import Strings
 
 
@@ -34,8 +34,7 @@ def setup_line(job: SetupJob, seconds_left: float | None, say: Strings) -> Conte
     """What a job is doing, or how it ended; a click opens its screen."""
     match job.state:
         case JobState.RUNNING:
-            sign, colour = glyphs.DOT, "$now"
-            text = f"{step_title(job.step, say)}  {progress_text(job, seconds_left, say)}"
+            sign, colour, text = glyphs.DOT, "$now", f"{step_title(job.step, say)}  "
         case JobState.STOPPING:
             sign, colour, text = glyphs.DOT, "$now", say("setup_stopping")
         case JobState.DONE:
@@ -45,4 +44,7 @@ def setup_line(job: SetupJob, seconds_left: float | None, say: Strings) -> Conte
         case JobState.FAILED:
             sign, colour, text = glyphs.CROSS, "$loss", clean(job.error)
     link = Content.from_markup("  [$act @click=app.setup]F9[/] $text", text=say("setup_look"))
-    return Content.styled(f"{sign} ", colour) + Content(text) + link
+    line = Content.styled(f"{sign} ", colour) + Content(text)
+    if job.state is JobState.RUNNING:
+        line += progress_content(job, seconds_left, say)
+    return line + link
