@@ -24,14 +24,17 @@ class Settings:
 
     `chosen` are the keys that somebody set: only the others may follow the model that is loaded. `defaults`
     are what a reset goes back to: the table's, or the user's own (`use_defaults`). `other_sampling` are
-    fields of `SamplingParams` that are no numbers, such as a grammar; they come from flags only. `lookup` is
-    as in `LoadOptions`; it changes no reply, and so is no setting to look at.
+    fields of `SamplingParams` that are no numbers, such as a grammar, `other_loading` those of
+    `LoadOptions`, such as LoRAs, and `other_request` those of `GenerateRequest`; they come from flags only.
+    `lookup` is as in `LoadOptions`; it changes no reply, and so is no setting to look at.
     """
 
     lookup = True
 
     def __init__(self, **values: int | float | str) -> None:
         self.other_sampling: dict[str, Any] = {}
+        self.other_loading: dict[str, Any] = {}
+        self.other_request: dict[str, Any] = {}
         self.defaults: dict[str, int | float] = {s.key: s.default for s in SETTINGS}
         self.chosen: set[str] = set()
         self._values = dict(self.defaults)
@@ -102,4 +105,5 @@ class Settings:
             n_threads=int(v["n_threads"]) or None,
             n_batch=int(v["n_batch"]),
             lookup=self.lookup,
+            **self.other_loading,
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from alpaca_tui.chat.conversation import Conversation
-from alpaca_tui.chat.formats import build_request
+from alpaca_tui.chat.formats import FORMATS, LLAMA_2, VICUNA, PromptFormat, build_request
 from alpaca_tui.chat.settings import Settings
-from alpaca_tui.engine.protocol import FinishReason, Segment
+from alpaca_tui.engine.protocol import FinishReason, Segment, WhenFull
+from alpaca_tui.resources import prompts_dir, read_prompt
 
 INSTRUCTION = "\n\n### Instruction:\n\n"
 RESPONSE = "\n\n### Response:\n\n"
@@ -77,3 +78,53 @@ def test_text_of_the_user_is_never_a_control_token() -> None:
 def test_nothing_asked_is_no_request() -> None:
     with pytest.raises(ValueError, match="asked"):
         build_request(Conversation(), Settings(), "")
+
+
+def test_flags_that_are_no_settings_reach_the_request_and_the_load() -> None:
+    c = Conversation()
+    c.add_reply(c.add_question("Hi"))
+    settings = Settings()
+    settings.other_request = {"when_full": WhenFull.STOP}
+    settings.other_loading = {"cache_type": "q8_0"}
+    assert build_request(c, settings, "").when_full is WhenFull.STOP
+    assert settings.load_options().cache_type == "q8_0"
+
+
+# --- other formats -----------------------------------------------------------------------------------------
+
+
+def texts(prompt_format: PromptFormat, instruction: str) -> list[tuple[bool, bool, str]]:
+    """(BOS, EOS, text) of each segment of two exchanges, the second without its reply."""
+    c = Conversation()
+    reply = c.add_reply(c.add_question("Hi"))
+    reply.text = " Hello"
+    reply.finish(FinishReason.END, None, (10,))
+    c.add_reply(c.add_question("And?"))
+    request = build_request(c, Settings(), instruction, prompt_format)
+    segments = [*request.prefix, *(segment for turn in request.turns for segment in turn)]
+    assert segments[0].space_prefix and not any(segment.space_prefix for segment in segments[1:])
+    return [(segment.bos, segment.eos, segment.text) for segment in segments]
+
+
+def test_llama_2() -> None:
+    assert texts(LLAMA_2, "Be kind.") == [
+        (True, False, "[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\n"),
+        (False, False, "Hi [/INST]"),
+        (False, True, " Hello"),
+        (True, False, " [INST] And? [/INST]"),
+    ]
+    assert texts(LLAMA_2, "")[0] == (True, False, "[INST] ")
+
+
+def test_vicuna() -> None:
+    assert texts(VICUNA, "A chat.") == [
+        (True, False, "A chat."),
+        (False, False, " USER: Hi ASSISTANT:"),
+        (False, True, " Hello"),
+        (False, False, " USER: And? ASSISTANT:"),
+    ]
+
+
+@pytest.mark.parametrize("prompt_format", FORMATS.values(), ids=FORMATS)
+def test_each_format_has_its_instruction(prompt_format: PromptFormat) -> None:
+    assert read_prompt(prompts_dir() / prompt_format.prompt_file)
