@@ -111,27 +111,29 @@ class Context:
 class TextGate:
     """Lets tokens through with their text as soon as it is certain that no stop text begins in it.
 
-    `hit` is set once a stop text has appeared; the token in which it begins then comes out with what stands
-    before it, and the ones behind it not at all.
+    `hit` is set once a stop text has appeared, and `index` to which of them it is; the token in which it
+    begins then comes out with what stands before it, and the ones behind it not at all.
     """
 
     def __init__(self, vocabulary: Vocabulary, stop: Sequence[str]) -> None:
         self._vocabulary = vocabulary
-        self._stop = [text for text in stop if text]
+        self._stop = [(i, text) for i, text in enumerate(stop) if text]
         self._utf8 = Utf8Stream()
         self._held: list[Token] = []
         self.hit = False
+        self.index = -1
         self.n_whole = 0  # how many of the tokens let through carry whole characters, and no stop text
         self._n_out = 0
 
     def push(self, token: int) -> list[Token]:
         self._held.append(Token(token, self._utf8.push(self._vocabulary.piece(token))))
         text = "".join(held.text for held in self._held)
-        found = [at for at in map(text.find, self._stop) if at >= 0]
+        found = [(at, i) for i, stop in self._stop if (at := text.find(stop)) >= 0]
         if found:
             self.hit = True
-            return self._cut(min(found))
-        return self._release(len(text) - max((_overlap(text, stop) for stop in self._stop), default=0))
+            at, self.index = min(found)
+            return self._cut(at)
+        return self._release(len(text) - max((_overlap(text, stop) for _, stop in self._stop), default=0))
 
     def flush(self) -> list[Token]:
         """What was held back, now that nothing more comes. Bytes of a character begun only are no text."""
@@ -225,6 +227,7 @@ class Reply:
         if self.reason is None:
             if self._gate.hit:
                 self.reason = FinishReason.STOP_TEXT
+                self.stats = replace(self.stats, stop_index=self._gate.index)
             elif len(self._sampled) == self._max_tokens:
                 self.reason = FinishReason.LENGTH
             elif self._stopped():
@@ -235,7 +238,7 @@ class Reply:
         start = time.perf_counter()
         token = self.sampler.sample(logits, self._context.tokens)
         now = time.perf_counter()
-        self._count(generate_seconds=now - start)
+        self._count(generate_seconds=now - start, sample_seconds=now - start)
         if not self._vocabulary.is_eog(token):
             self._sampled.append(token)
             first = 0.0 if len(self._sampled) > 1 else now - begin

@@ -233,12 +233,14 @@ class Stats:
     prompt_seconds: float = 0.0
     generated_tokens: int = 0
     generate_seconds: float = 0.0
+    sample_seconds: float = 0.0  # of these, for choosing
     first_token_seconds: float = 0.0
     n_past: int = 0  # context used
     n_ctx: int = 0
     seed: int = 0
     drafted_tokens: int = 0  # evaluated in the hope that they come next
     accepted_tokens: int = 0  # of them, those that did
+    stop_index: int = -1  # which of the request's `stop` texts ended the reply
 
     @property
     def prompt_speed(self) -> float:

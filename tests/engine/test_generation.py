@@ -213,9 +213,11 @@ def test_what_is_held_back_comes_with_the_end() -> None:
 
 
 def test_stop_text_ends_the_reply() -> None:
-    made = reply(ScriptedModel(text_ids("answer\n###Q")), [BOS], stop=["###"])
+    made = reply(ScriptedModel(text_ids("answer\n###Q")), [BOS], stop=["", "Q:", "###"])
     assert text_of(list(made)) == "answer\n"
     assert made.reason is FinishReason.STOP_TEXT
+    assert made.stats.stop_index == 2
+    assert 0 < made.stats.sample_seconds <= made.stats.generate_seconds
     assert made.tokens == text_ids("answer\n")
 
 
