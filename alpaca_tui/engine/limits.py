@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from alpaca_tui import system
-from alpaca_tui.engine.model import aligned
+from alpaca_tui.engine.aligned import aligned
 from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.kernels import probe, registry, target, team
 

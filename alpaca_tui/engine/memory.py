@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from alpaca_tui.files.tensors import Tensor
 
 N_BATCH = 512
-_F32, _F16 = 4, 2
+_F32 = 4
+_CACHE = {"f16": 2.0, "q8_0": 1 + 4 / 32}  # bytes of a number
 
 
 class Memory(NamedTuple):
@@ -26,13 +27,17 @@ class Memory(NamedTuple):
 
 
 def required_memory(
-    hparams: HParams, tensors: Mapping[str, Tensor], n_ctx: int, n_batch: int = N_BATCH
+    hparams: HParams,
+    tensors: Mapping[str, Tensor],
+    n_ctx: int,
+    n_batch: int = N_BATCH,
+    cache_type: str = "f16",
 ) -> Memory:
     """What a model will take with a context of `n_ctx`, within a few per cent.
 
     Weights count as the kernels hold them: matrices repacked, with the bits of the file's format and f16
     scales also where files of 2023 have f32; vectors in f32. The embedding stays in the file, unless it is
-    the output as well. The cache holds keys and values in f16.
+    the output as well.
     """
     weights = 0
     for name, tensor in tensors.items():
@@ -41,7 +46,7 @@ def required_memory(
         elif name != "token_embd.weight" or "output.weight" not in tensors:
             weights += tensor.rows * tensor.format.today.row_bytes(tensor.cols)
     h = hparams
-    cache = 2 * h.n_layer * n_ctx * h.n_embd_kv * _F16
+    cache = 2 * h.n_layer * n_ctx * int(h.n_embd_kv * _CACHE[cache_type])
     n_batch = min(n_batch, n_ctx)
     buffers = n_batch * (6 * h.n_embd + 3 * h.n_ff) * _F32 + 8 * h.n_vocab * _F32
     return Memory(weights, cache, buffers)

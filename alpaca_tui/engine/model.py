@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alpaca_tui.engine import plan, rope
+from alpaca_tui.engine.aligned import ALIGNMENT, aligned, up
+from alpaca_tui.engine.kv_cache import POSITIONS, KvCache
 from alpaca_tui.engine.lora import EMBEDDING, Loras
 from alpaca_tui.engine.protocol import RopeOptions
 from alpaca_tui.engine.stopped import Stopped
@@ -31,8 +33,6 @@ __all__ = ["Model", "Stopped"]
 Progress = Callable[[str, int, int, str], None]
 F32 = npt.NDArray[np.float32]
 
-POSITIONS = 64  # the cache grows in this unit: attention scores 64 positions at a time
-ALIGNMENT = 64
 REPORT_SECONDS = 0.05
 # products of a pass below which one thread is as fast as several: dozens of barriers cost more than they
 # bring, and very much more while other programs want the cores
@@ -43,17 +43,6 @@ WIDE_SCALES = {"q4_0_v1", "q4_0_v2", "q4_1_v1", "q4_1_v2", "q8_0_v1"}  # f32, wh
 def tile_format(fmt: BlockFormat) -> str:
     """The name under which the kernels know a file's block format, of whatever year."""
     return fmt.name.removesuffix("_v1").removesuffix("_v2")
-
-
-def aligned(size: int) -> npt.NDArray[np.uint8]:
-    """`size` bytes of zeros that start on a cache line. Above 4 MiB Linux backs them with huge pages."""
-    room = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + size]
-
-
-def _up(n: int, unit: int) -> int:
-    return -(-n // unit) * unit
 
 
 class Model:
@@ -70,6 +59,7 @@ class Model:
         n_ctx: int,
         n_threads: int,
         n_batch: int = 512,
+        cache_type: str = "f16",
         rope_options: RopeOptions | None = None,
         loras: Loras | None = None,
         on_progress: Progress | None = None,
@@ -90,8 +80,9 @@ class Model:
             n_ff=h.n_ff,
             n_layer=h.n_layer,
             n_vocab=h.n_vocab,
-            n_ctx=_up(n_ctx, POSITIONS),
+            n_ctx=up(n_ctx, POSITIONS),
         )
+        self._cache = KvCache(h.n_layer, h.n_head_kv, h.head_dim, self._shape.n_ctx, cache_type)
         self._batch = np.zeros(team.BATCH_SIZE, np.int64)
         self._team = team.Team(n_threads)
         self._embedding: Callable[[npt.ArrayLike], F32] = partial(file.gather, EMBEDDING)
@@ -102,7 +93,7 @@ class Model:
         try:
             self._compile()
             self._load()
-            self._make_cache()
+            self._rope = rope.table(self.hparams, self._shape.n_ctx, self._vectors.get("rope_freqs.weight"))
             self._make_buffers()
             self._bind()
         except BaseException:
@@ -132,7 +123,8 @@ class Model:
     def _compile(self) -> None:
         """Has every kernel ready that loading and evaluating this model takes."""
         formats = {tile_format(self._file.tensors[self._source(n)].format) for n in self._matrix_names()}
-        names = ["norm_pack", "rope_store", "attend", "pack", "silu_pack"]
+        cache = self._cache.type
+        names = ["norm_pack", f"rope_store_{cache}", f"attend_{cache}", "pack", "silu_pack"]
         names += [f"{kind}_{fmt}" for fmt in sorted(formats) for kind in ("repack", "matmul")]
         names += self._loras.kernels() if self._loras else []
         warm.ready(names, lambda *progress: self._progress("compile", *progress), self._check_stop)
@@ -145,7 +137,7 @@ class Model:
         for name in names:
             tensor = tensors[self._source(name)]
             sizes.append(packed_bytes(tile_format(tensor.format), *tensor.shape))
-        total = sum(_up(c, ALIGNMENT) + _up(s, ALIGNMENT) for c, s in sizes)
+        total = sum(up(c, ALIGNMENT) + up(s, ALIGNMENT) for c, s in sizes)
         self._n_weights = sum(math.prod(tensors[self._source(name)].shape) for name in names)
         self._arena = aligned(total)
         base, at, reported = self._arena.ctypes.data, 0, 0.0
@@ -153,9 +145,9 @@ class Model:
             if (now := time.monotonic()) - reported > REPORT_SECONDS:
                 self._progress("load", at, total, name)
                 reported = now
-            codes, scales = base + at, base + at + _up(code_bytes, ALIGNMENT)
+            codes, scales = base + at, base + at + up(code_bytes, ALIGNMENT)
             self._matrices[name] = self._repack(name, codes, scales)
-            at += _up(code_bytes, ALIGNMENT) + _up(scale_bytes, ALIGNMENT)
+            at += up(code_bytes, ALIGNMENT) + up(scale_bytes, ALIGNMENT)
         for name, tensor in tensors.items():
             if len(tensor.shape) == 1:
                 loras = self._changes(name)
@@ -202,7 +194,7 @@ class Model:
 
     def _make_buffers(self) -> None:
         s = self._shape
-        n = _up(self.n_batch, TOKENS)
+        n = up(self.n_batch, TOKENS)
         q_dim, widest = s.n_head * s.head_dim, max(s.n_embd, s.n_head * s.head_dim, s.n_ff)
         kv_dim = padded_rows(s.n_head_kv * s.head_dim)
 
@@ -227,28 +219,17 @@ class Model:
             "sin": self._rope[1],
         }
 
-    def _make_cache(self) -> None:
-        s = self._shape
-        self._rope = rope.table(self.hparams, s.n_ctx, self._vectors.get("rope_freqs.weight"))
-        self._k_bytes = 2 * s.n_head_kv * s.n_ctx * s.head_dim
-        self._v_bytes = 2 * s.n_head_kv * s.n_ctx * plan.value_dim(s.head_dim)
-        self._cache = aligned(s.n_layer * (self._k_bytes + self._v_bytes))
-
-    def _layer_cache(self, layer: int) -> tuple[int, int]:
-        start = self._cache.ctypes.data + layer * (self._k_bytes + self._v_bytes)
-        return start, start + self._k_bytes
-
     def _bind(self) -> None:
         """Lays the steps out anew: after a change of threads or of a buffer."""
         s = self._shape
         row = activations.STAGE + 4 * max(s.n_embd, 32 * activations.BLOCKS_A_TURN)
-        heads = attention.scratch_bytes(s.head_dim, plan.value_dim(s.head_dim), s.n_ctx)
-        stride = _up(max(row, heads), ALIGNMENT)
+        heads = attention.scratch_bytes(s.head_dim, self._cache.value_dim, s.n_ctx)
+        stride = up(max(row, heads), ALIGNMENT)
         self._buffers["scratch"] = aligned(stride * self._team.n_threads)
         b = plan.Buffers(
             self._matrices.__getitem__,
             lambda name: self._vectors[name].ctypes.data,
-            self._layer_cache,
+            self._cache,
             scratch_stride=stride,
             **{name: buffer.ctypes.data for name, buffer in self._buffers.items()},
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from alpaca_tui.engine.kv_cache import KvCache
 from alpaca_tui.kernels import activations as act
 from alpaca_tui.kernels import attention as att
 from alpaca_tui.kernels import matmul as mm
@@ -80,17 +81,12 @@ class Buffers:
         self,
         matrix: Callable[[str], Matrix],
         vector: Callable[[str], int],
-        cache: Callable[[int], tuple[int, int]],
+        cache: KvCache,
         **addresses: int,
     ):
         self.matrix, self.vector, self.cache = matrix, vector, cache
         for name, address in addresses.items():
             setattr(self, name, address)
-
-
-def value_dim(head_dim: int) -> int:
-    """Elements that a head's value takes in the cache: a whole number of vectors."""
-    return -(-head_dim // att.LANES) * att.LANES
 
 
 def llama(shape: Shape, b: Buffers) -> tuple[list[Step], list[Step]]:
@@ -191,23 +187,25 @@ def _matmul(
 
 
 def _heads(s: Shape, b: Buffers, layer: int, wq: Matrix) -> dict[int, int]:
-    k_cache, v_cache = b.cache(layer)
+    cache = b.cache.addresses(layer)
     return {
         att.Q: b.q,
         att.Q_STRIDE: mm.padded_rows(wq.rows),
         att.N_HEAD: s.n_head,
         att.N_HEAD_KV: s.n_head_kv,
         att.HEAD_DIM: s.head_dim,
-        att.VALUE_DIM: value_dim(s.head_dim),
+        att.VALUE_DIM: b.cache.value_dim,
         att.N_CTX: s.n_ctx,
-        att.K_CACHE: k_cache,
-        att.V_CACHE: v_cache,
+        att.K_CACHE: cache.k,
+        att.V_CACHE: cache.v,
+        att.K_SCALES: cache.k_scales,
+        att.V_SCALES: cache.v_scales,
     }
 
 
 def _rope_store(s: Shape, b: Buffers, layer: int, wq: Matrix, wk: Matrix) -> Step:
     return Step(
-        "rope_store",
+        f"rope_store_{b.cache.type}",
         _heads(s, b, layer, wq)
         | {
             att.K: b.k,
@@ -222,7 +220,7 @@ def _rope_store(s: Shape, b: Buffers, layer: int, wq: Matrix, wk: Matrix) -> Ste
 
 def _attend(s: Shape, b: Buffers, layer: int, wq: Matrix) -> Step:
     return Step(
-        "attend",
+        f"attend_{b.cache.type}",
         _heads(s, b, layer, wq)
         | {
             att.OUT: b.att,

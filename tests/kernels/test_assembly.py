@@ -15,7 +15,9 @@ from alpaca_tui.kernels.target import Path, choose, features_of
 WIDE = {"zmm": re.compile(r"\bzmm\d"), "ymm": re.compile(r"\bymm\d")}
 
 
-@pytest.mark.parametrize("name", ["matmul_q4_0", "matmul_q6_K", "matmul_f16", "attend", "norm_pack"])
+@pytest.mark.parametrize(
+    "name", ["matmul_q4_0", "matmul_q6_K", "matmul_f16", "attend_f16", "attend_q8_0", "norm_pack"]
+)
 def test_no_instruction_beyond_the_path(name: str) -> None:
     code = registry.assembly(name)
     if target.path() is not Path.VNNI:
@@ -39,7 +41,15 @@ def test_integer_products_are_the_paths_own(name: str) -> None:
 
 def test_no_call_leaves_a_kernel() -> None:
     """exp, f16 and fma are written out: a library call per element would be slow, or not be there."""
-    for name in ("attend", "silu_pack", "rope_store", "matmul_f16", "matmul_q4_0"):
+    for name in (
+        "attend_f16",
+        "attend_q8_0",
+        "silu_pack",
+        "rope_store_f16",
+        "rope_store_q8_0",
+        "matmul_f16",
+        "matmul_q4_0",
+    ):
         calls = set(
             re.findall(r"(?:callq?|jmp)\s+(?:qword ptr \[rip \+ )?([a-z_]\w+)", registry.assembly(name))
         )

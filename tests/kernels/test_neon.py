@@ -21,7 +21,13 @@ from tests.kernels import cross
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGERS = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q6_K"]
-KERNELS = [*(f"matmul_{name}" for name in [*INTEGERS, "f16"]), "attend", "rope_store", "silu_pack"]
+KERNELS = [
+    *(f"matmul_{name}" for name in [*INTEGERS, "f16"]),
+    "attend_f16",
+    "attend_q8_0",
+    "rope_store_f16",
+    "silu_pack",
+]
 SYSTEMS = ["linux", "darwin"]
 # what LLVM itself finds out on such processors: not all that they can do
 N1 = "+aes,+crc,+fp-armv8,+lse,+neon,-rand,+sha2,-sve"
@@ -91,7 +97,7 @@ def test_integer_products_are_sdot_and_stay_in_registers(assembly: Path, name: s
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("name", ["matmul_f16", "attend"])
+@pytest.mark.parametrize("name", ["matmul_f16", "attend_f16"])
 def test_f16_is_widened_by_the_processor(assembly: Path, name: str, system: str) -> None:
     loops = inner_loops((assembly / f"{name}.{system}").read_text())
     products = [loop for loop in loops if "fcvtl" in loop and "fmla" in loop]
@@ -101,7 +107,7 @@ def test_f16_is_widened_by_the_processor(assembly: Path, name: str, system: str)
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_f16_is_rounded_by_the_processor(assembly: Path, system: str) -> None:
-    assert re.search(r"\bfcvt\s+h\d+, s\d+", (assembly / f"rope_store.{system}").read_text())
+    assert re.search(r"\bfcvt\s+h\d+, s\d+", (assembly / f"rope_store_f16.{system}").read_text())
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -48,6 +48,14 @@ def rope(x: np.ndarray, positions: np.ndarray, base: float, n_rot: int) -> np.nd
     return out
 
 
+def cache_q8_0(x: np.ndarray) -> np.ndarray:
+    """x: [..., d] -> f32, rounded to i8 times an f32 scale for each 32 of the last axis: d = amax / 127."""
+    blocks = x.astype(np.float32).reshape(*x.shape[:-1], -1, 32)
+    d = np.abs(blocks).max(-1, keepdims=True) / np.float32(127)
+    factor = np.where(d > 1e-30, np.float32(1) / np.maximum(d, np.float32(1e-30)), np.float32(0))
+    return (np.rint(blocks * factor) * d).astype(np.float32).reshape(x.shape)
+
+
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, first: int) -> np.ndarray:
     """Causal; q: [T, n_head, d] at positions first, ...; k, v: [first + T, n_head_kv, d]."""
     n_rep = q.shape[1] // k.shape[1]
