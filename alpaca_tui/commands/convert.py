@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--dump", action="store_true", help="say what is in MODEL, and write nothing")
     flag("--model-name", metavar="NAME", help="general.name of a GGUF file (default: the folder's)")
     flag(
+        "--metadata",
+        metavar="FILE",
+        type=Path,
+        help="a JSON object with what a GGUF file is to say: general.description, general.license, ...",
+    )
+    flag(
         "-eps",
         "--rms-norm-eps",
         dest="norm_eps",
@@ -56,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from alpaca_tui.files.output import gigabytes
     from alpaca_tui.pipeline.containers import CONTAINERS, container_named
-    from alpaca_tui.pipeline.convert import CONVERT_PY, STATE_DICT, ConvertOptions, convert
+    from alpaca_tui.pipeline.convert import CONVERT_PY, STATE_DICT, ConvertOptions, convert, read_metadata
 
     kind = _kind(args)
     container = container_named(args.container) if args.container else None
@@ -72,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         order=CONVERT_PY if args.ftype is None else STATE_DICT,
         vocab_dir=args.vocab_dir,
         name=args.model_name,
+        metadata=read_metadata(args.metadata) if args.metadata else {},
         norm_eps=args.norm_eps,
         n_ctx_train=args.n_ctx,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from alpaca_tui.errors import UserError
 from alpaca_tui.files import meta
 from alpaca_tui.files.ggml_write import order_of_convert_py
+from alpaca_tui.files.json_object import read_json
 from alpaca_tui.files.output import check_output, new_file
 from alpaca_tui.files.tensors import Tensor
 from alpaca_tui.pipeline.containers import (
@@ -29,6 +30,7 @@ from alpaca_tui.pipeline.write_model import Nobody, Target, Watcher, Written, wr
 
 NOBODY = Nobody()
 STATE_DICT, CONVERT_PY = "state-dict", "convert-py"
+_OURS = ("general.architecture", "general.file_type", "general.quantization_version", "general.alignment")
 _COMPARED = 1 << 22  # bytes looked at together
 
 
@@ -36,8 +38,8 @@ _COMPARED = 1 << 22  # bytes looked at together
 class ConvertOptions:
     """`kind`: f32, f16 or a type to quantise to; None: what the source has.
 
-    `order` of a checkpoint's tensors: STATE_DICT or CONVERT_PY. The numbers at the end replace those of the
-    source where they are given.
+    `order` of a checkpoint's tensors: STATE_DICT or CONVERT_PY. `metadata` are texts of a GGUF file (see
+    `read_metadata`). The numbers at the end replace those of the source where they are given.
     """
 
     kind: str | None = None
@@ -45,6 +47,7 @@ class ConvertOptions:
     order: str = CONVERT_PY
     vocab_dir: Path | None = None
     name: str | None = None
+    metadata: Mapping[str, str | list[str]] = field(default_factory=dict)
     norm_eps: float | None = None
     n_ctx_train: int | None = None
 
@@ -70,8 +73,28 @@ def convert(
         shown = kind or main_kind(jobs)
         output = output or default_output(source.paths[0].parent, shown, container)
         check_output(output, source.paths)
-        out = Target(output, container, _ftype(source, kind, shown), options.name or source.name)
+        metadata = {**options.metadata, **({"general.name": options.name} if options.name else {})}
+        if metadata and container.family != "gguf":
+            raise UserError("Files of 2023 hold no name and no metadata; give --container gguf with them.")
+        out = Target(output, container, _ftype(source, kind, shown), source.name, metadata)
         return write_model(source, jobs, out, n_threads, watcher)
+
+
+def read_metadata(path: Path) -> dict[str, str | list[str]]:
+    """What a file for --metadata says: a JSON object with texts, or lists of texts, under general.*.
+
+    The format is that of llama.cpp's convert_hf_to_gguf.py. Raises UserError for anything else.
+    """
+    found: dict[str, str | list[str]] = {}
+    for key, value in read_json(path).items():
+        texts = value if isinstance(value, list) else [value]
+        if not key.startswith("general.") or key in _OURS or not all(isinstance(t, str) for t in texts):
+            raise UserError(
+                f"{path} says {key!r}; metadata are texts, or lists of texts, under general.name, "
+                "general.description, general.license and the like."
+            )
+        found[key] = value
+    return found
 
 
 def _set_numbers(source: Source, options: ConvertOptions) -> None:

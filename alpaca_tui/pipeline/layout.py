@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,9 @@ QUANTIZATION_VERSION = 2  # ggml's, since May 2023
 _FILE_TYPE, _QUANT_VERSION = "general.file_type", "general.quantization_version"
 _SPLIT = ("split.no", "split.count", "split.tensors.count")
 _ALIGNMENT = "general.alignment"
+
+
+Texts = Mapping[str, str | list[str]]
 
 
 class Layout(Protocol):
@@ -41,10 +44,12 @@ def size_of(layout: Layout, jobs: Sequence[Job]) -> int:
     return at
 
 
-def layout_for(source: Source, jobs: Sequence[Job], container: Container, ftype: int, name: str) -> Layout:
+def layout_for(
+    source: Source, jobs: Sequence[Job], container: Container, ftype: int, name: str, metadata: Texts
+) -> Layout:
     """The layout of a model in a container. UserError for a model that it cannot hold."""
     if container.family == "gguf":
-        return layout_gguf(source, ftype, jobs, name)
+        return layout_gguf(source, ftype, jobs, name, metadata)
     return layout_2023(source, container, ftype, jobs)
 
 
@@ -141,8 +146,9 @@ class LayoutGguf:
         return bytes(padding(job.nbytes))
 
 
-def layout_gguf(source: Source, ftype: int, jobs: Sequence[Job], name: str) -> LayoutGguf:
-    """The layout for a model in GGUF. A GGUF source keeps its metadata; for others it is made."""
+def layout_gguf(source: Source, ftype: int, jobs: Sequence[Job], name: str, metadata: Texts) -> LayoutGguf:
+    """The layout for a model in GGUF. A GGUF source keeps its metadata, but for what `metadata` says anew."""
+    said = {key: encode_kv(key, "str" if isinstance(t, str) else "[str]", t) for key, t in metadata.items()}
     quantized = any(job.format.name not in FLOATS for job in jobs)
     last = [encode_kv(_QUANT_VERSION, "u32", QUANTIZATION_VERSION)] if quantized else []
     file_type = encode_kv(_FILE_TYPE, "u32", ftype)
@@ -150,10 +156,12 @@ def layout_gguf(source: Source, ftype: int, jobs: Sequence[Job], name: str) -> L
         # as llama.cpp's quantiser: these two go to the end, whatever the formats
         last = [encode_kv(_QUANT_VERSION, "u32", QUANTIZATION_VERSION), file_type]
         dropped = (_FILE_TYPE, _QUANT_VERSION, _ALIGNMENT, *_SPLIT)
-        entries = [raw for key, raw in source.file.raw_metadata().items() if key not in dropped]
+        entries = [said.pop(k, raw) for k, raw in source.file.raw_metadata().items() if k not in dropped]
+        entries += said.values()
     else:
-        first = [encode_kv("general.architecture", "str", "llama"), encode_kv("general.name", "str", name)]
-        entries = [*first, *([] if quantized else [file_type]), *_of_model(source.hparams)]
+        first = [encode_kv("general.architecture", "str", "llama")]
+        first.append(said.pop("general.name", encode_kv("general.name", "str", name)))
+        entries = [*first, *said.values(), *([] if quantized else [file_type]), *_of_model(source.hparams)]
         entries += _of_vocab(source)
         last += [file_type] if quantized else []
     infos = [TensorInfo(job.name, job.tensor.shape, job.format, job.nbytes) for job in jobs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -42,12 +42,17 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Target:
-    """What is written: `ftype` is the number that the head gets, `name` the model's in a GGUF file."""
+    """What is written: `ftype` is the number that the head gets.
+
+    `name` is the model's where its own file does not say one in GGUF's metadata; `metadata` says more there,
+    and instead of what the model's own file says.
+    """
 
     path: Path
     container: Container
     ftype: int
     name: str
+    metadata: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,7 +70,8 @@ def write_model(
     source: Source, jobs: Sequence[Job], target: Target, n_threads: int, watcher: Watcher
 ) -> Written:
     """Write `jobs` of `source` into a file. Raises UserError where it cannot be written."""
-    path, layout = target.path, layout_for(source, jobs, target.container, target.ftype, target.name)
+    path = target.path
+    layout = layout_for(source, jobs, target.container, target.ftype, target.name, target.metadata)
     size = size_of(layout, jobs)
     total = sum(job.tensor.nbytes for job in jobs)
     written = Written(path, size, total, sum(job.nbytes for job in jobs))

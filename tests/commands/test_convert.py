@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -165,3 +166,26 @@ def test_odd_values_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     _, err = ok(capsys, "convert", write_hf(tmp_path / "hf", weights), "--outtype", "f16")
     assert "the tensor output.weight holds 1 NaN and 1 infinite values" in err
     assert "1 values of the tensor output.weight are beyond the range of f16" in err
+
+
+def test_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, said = write_meta(tmp_path / "7B"), tmp_path / "metadata.json"
+    texts = {"general.name": "Guide", "general.license": "MIT", "general.languages": ["en", "zh"]}
+    said.write_text(json.dumps({**texts, "general.description": "Ein Führer"}), encoding="utf-8")
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    ok(capsys, "convert", folder, "--container", "gguf", "--metadata", said, "--outfile", first)
+    ok(capsys, "quantize", first, second, "q8_0")
+    for path in (first, second):
+        with open_model(path) as model:
+            assert texts.items() <= model.metadata.items() and model.name == "Guide"
+            assert model.metadata["general.description"] == "Ein Führer"
+    said.write_text(json.dumps({"general.license": "CC0", "general.author": "me"}), encoding="utf-8")
+    ok(capsys, "convert", second, "--metadata", said, "--model-name", "New", "--outfile", tmp_path / "3.gguf",
+       "--container", "gguf")  # fmt: skip
+    with open_model(tmp_path / "3.gguf") as model:
+        found = {key: model.metadata[f"general.{key}"] for key in ("name", "license", "author", "languages")}
+        assert found == {"name": "New", "license": "CC0", "author": "me", "languages": ["en", "zh"]}
+    assert "give --container gguf" in complaint(capsys, "convert", folder, "--metadata", said)
+    for wrong in ('{"llama.block_count": "3"}', '{"general.architecture": "x"}', '{"general.name": 7}', "[]"):
+        said.write_text(wrong)
+        complaint(capsys, "convert", folder, "--container", "gguf", "--metadata", said)

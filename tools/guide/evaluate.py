@@ -134,7 +134,7 @@ def open_gguf(path: Path) -> tuple[Guide, Tokenizer]:
     reader = gguf.GGUFReader(path)
     value = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
     config = Config(
-        n_vocab=value["llama.vocab_size"],
+        n_vocab=len(value["tokenizer.ggml.tokens"]),
         n_embd=value["llama.embedding_length"],
         n_layer=value["llama.block_count"],
         n_head=value["llama.attention.head_count"],
@@ -142,7 +142,6 @@ def open_gguf(path: Path) -> tuple[Guide, Tokenizer]:
         n_ff=value["llama.feed_forward_length"],
         n_ctx=value["llama.context_length"],
         norm_eps=value["llama.attention.layer_norm_rms_epsilon"],
-        rope_base=value["llama.rope.freq_base"],
     )
     model = Guide(config)
     state = {
@@ -172,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.model.is_dir():
-        from tools.guide.export import load as opened
+        from tools.guide.pack import load as opened
     else:
         opened = open_gguf
     speaker = Speaker(*opened(args.model), args.temp, args.seed)

@@ -1,7 +1,7 @@
 """The guide model's network in PyTorch: a small LLaMA (RMS norm, rotary positions, SwiGLU, tied embedding).
 
 Rotary positions turn neighbouring pairs (2i, 2i+1), the layout that GGUF's `llama` architecture wants, so
-the weights are exported without a permutation.
+the weights are packed without a permutation.
 """
 
 from __future__ import annotations
