@@ -148,6 +148,16 @@ class ReferenceModel:
         out = forward(self._weights, self._hparams, tokens, pos, self._cache, self._check_stop)
         return out[len(tokens) - n_logits :].astype(np.float32)
 
+    def shift(self, start: int, stop: int, end: int) -> None:
+        """Keys turn back by as much as they move."""
+        k, v = self._cache.k, self._cache.v
+        angles = rope_angles(
+            self._hparams, np.full(end - stop, start - stop), self._weights.get("rope_freqs.weight")
+        )
+        for layer in range(len(k)):
+            k[layer, start : start + end - stop] = rope(k[layer, stop:end], angles)
+        v[:, start : start + end - stop] = v[:, stop:end].copy()
+
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped

@@ -131,6 +131,11 @@ class Engine:
         return cls(executor, vocabulary, info, file)
 
     @property
+    def executor(self) -> Executor:
+        """The model by itself, for callers with a loop of their own; what it evaluates is not in `context`."""
+        return self._executor
+
+    @property
     def stats(self) -> Stats:
         return self._reply.stats if self._reply else Stats(n_ctx=self.model.n_ctx)
 
@@ -148,6 +153,17 @@ class Engine:
     def context(self) -> Sequence[int]:
         """The tokens evaluated so far, as the next prompt will be compared with them."""
         return tuple(self._context.tokens)
+
+    def shift(self, start: int, stop: int) -> None:
+        """Takes tokens start .. stop out of the context; those behind them move up, and are not evaluated.
+
+        What was computed of these in the presence of those that leave stays: `docs/performance.md` says how
+        much that matters. May be called by `refit`. Raises ValueError for places outside of the context.
+        """
+        if not 0 <= start <= stop <= len(self._context.tokens):
+            raise ValueError(f"there are no tokens {start} to {stop} in this context")
+        if stop > start:
+            self._context.shift(start, stop)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """What the model says after each of `ids`, from an empty context: float32 [len(ids), n_vocab].

@@ -37,6 +37,7 @@ class Executor(Protocol):
     @property
     def progress(self) -> float: ...
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Logits: ...
+    def shift(self, start: int, stop: int, end: int) -> None: ...
     def request_stop(self) -> None: ...
     def clear_stop(self) -> None: ...
     def set_threads(self, n_threads: int) -> None: ...
@@ -69,6 +70,7 @@ class Context:
         self.model = model
         self.tokens: list[int] = []
         self.n_threads: int | None = None
+        self.n_shifted = 0  # tokens that left by `shift` so far
         self._n_evaluating = 0
 
     @property
@@ -85,6 +87,12 @@ class Context:
         n = min(common_prefix(self.tokens, tokens), max(len(tokens) - 1, 0))
         del self.tokens[n:]
         return n
+
+    def shift(self, start: int, stop: int) -> None:
+        """Takes the tokens start .. stop out of the cache; those behind them move up, without evaluation."""
+        self.model.shift(start, stop, len(self.tokens))
+        del self.tokens[start:stop]
+        self.n_shifted += stop - start
 
     def eval(self, tokens: Sequence[int], n_logits: int, keep: int | None = None) -> Logits:
         """Evaluates at most `n_batch` tokens behind those in the cache: float32 [n_logits, n_vocab].
@@ -269,7 +277,9 @@ class Reply:
         return room if self._max_tokens < 0 else min(room, self._max_tokens - len(self._sampled))
 
     def _make_room(self) -> Logits:
+        before = self._context.n_shifted
         prompt = self._refit(self._sampled) if self._refit else None
+        self._count(shifted_tokens=self._context.n_shifted - before)
         if prompt is None:
             self.reason = FinishReason.CONTEXT
             return NOTHING
@@ -293,7 +303,7 @@ class Reply:
         return logits[-1]
 
     def _report(self, done: int, total: int) -> None:
-        if self._on_progress:
+        if self._on_progress and (total > 1 or not self._sampled):  # else the context has just moved up
             self._on_progress(done, total)
 
     def _count(self, **more: float) -> None:

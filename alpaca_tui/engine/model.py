@@ -24,7 +24,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import BlockFormat
 from alpaca_tui.files.hparams import HParams
 from alpaca_tui.files.model_file import ModelFile
-from alpaca_tui.kernels import activations, attention, registry, repack, team, warm
+from alpaca_tui.kernels import activations, attention, registry, repack, shift, team, warm
 from alpaca_tui.kernels.matmul import packed_bytes, padded_rows
 from alpaca_tui.kernels.tiles import TOKENS
 
@@ -124,7 +124,7 @@ class Model:
         """Has every kernel ready that loading and evaluating this model takes."""
         formats = {tile_format(self._file.tensors[self._source(n)].format) for n in self._matrix_names()}
         cache = self._cache.type
-        names = ["norm_pack", f"rope_store_{cache}", f"attend_{cache}", "pack", "silu_pack"]
+        names = ["norm_pack", f"rope_store_{cache}", f"attend_{cache}", f"shift_{cache}", "pack", "silu_pack"]
         names += [f"{kind}_{fmt}" for fmt in sorted(formats) for kind in ("repack", "matmul")]
         names += self._loras.kernels() if self._loras else []
         warm.ready(names, lambda *progress: self._progress("compile", *progress), self._check_stop)
@@ -278,6 +278,24 @@ class Model:
         self._run(steps, alone=n * self._n_weights < WORTH_A_TEAM)
         logits = self._buffers["logits"].view(np.float32).reshape(-1, padded_rows(self.n_vocab))
         return logits[:n_logits, : self.n_vocab].copy()
+
+    def shift(self, start: int, stop: int, end: int) -> None:
+        """Moves the cache's entries stop .. end to `start`; their keys turn as if they had been there.
+
+        Values, and what keys and values were computed from, stay: see `kernels/shift.py`. Not stopped by
+        `request_stop`, since half a move would be none.
+        """
+        if not 0 <= start < stop <= end <= self.n_ctx:
+            raise ValueError(f"entries {stop} to {end} cannot go to {start}")
+        frequency, _ = rope.frequencies(self.hparams, self._vectors.get("rope_freqs.weight"))
+        angle = (start - stop) * frequency
+        turn = np.array([np.cos(angle), np.sin(angle)], np.float32)
+        stride = up(shift.scratch_bytes(self._shape.head_dim), ALIGNMENT)
+        scratch = aligned(stride * self._team.n_threads)
+        move = plan.Move(
+            start, stop, end, turn[0].ctypes.data, turn[1].ctypes.data, scratch.ctypes.data, stride
+        )
+        self._team.run(self._steps(plan.shift(self._shape, self._cache, move)))
 
     def _make_room(self, n_logits: int) -> None:
         width = 4 * padded_rows(self.n_vocab)

@@ -13,6 +13,7 @@ from alpaca_tui.engine.kv_cache import KvCache
 from alpaca_tui.kernels import activations as act
 from alpaca_tui.kernels import attention as att
 from alpaca_tui.kernels import matmul as mm
+from alpaca_tui.kernels import shift as sh
 from alpaca_tui.kernels import team
 from alpaca_tui.kernels.tile_formats import TILE_FORMATS
 
@@ -98,6 +99,41 @@ def llama(shape: Shape, b: Buffers) -> tuple[list[Step], list[Step]]:
         _matmul(b, output, b.logits, count=team.N_OUT),
     ]
     return layers, head
+
+
+@dataclass(frozen=True)
+class Move:
+    """Positions stop .. end go to `start`. Addresses: cos and sin of each pair's turn, scratch of threads."""
+
+    start: int
+    stop: int
+    end: int
+    cos: int
+    sin: int
+    scratch: int
+    scratch_stride: int
+
+
+def shift(s: Shape, cache: KvCache, move: Move) -> list[Step]:
+    """The steps of a move within the cache, of all layers at once."""
+    return [
+        Step(
+            f"shift_{cache.type}",
+            _cache(s, cache, i)
+            | {
+                sh.TO: move.start,
+                sh.FROM: move.stop,
+                sh.COUNT: move.end - move.stop,
+                sh.COS: move.cos,
+                sh.SIN: move.sin,
+                sh.N_ROT: s.n_rot,
+                sh.SCRATCH: move.scratch,
+                sh.SCRATCH_STRIDE: move.scratch_stride,
+            },
+            barrier=False,
+        )
+        for i in range(s.n_layer)
+    ]
 
 
 def _layer(s: Shape, b: Buffers, i: int) -> list[Step]:
@@ -187,19 +223,24 @@ def _matmul(
 
 
 def _heads(s: Shape, b: Buffers, layer: int, wq: Matrix) -> dict[int, int]:
-    cache = b.cache.addresses(layer)
-    return {
+    return _cache(s, b.cache, layer) | {
         att.Q: b.q,
         att.Q_STRIDE: mm.padded_rows(wq.rows),
         att.N_HEAD: s.n_head,
+    }
+
+
+def _cache(s: Shape, cache: KvCache, layer: int) -> dict[int, int]:
+    parts = cache.addresses(layer)
+    return {
         att.N_HEAD_KV: s.n_head_kv,
         att.HEAD_DIM: s.head_dim,
-        att.VALUE_DIM: b.cache.value_dim,
+        att.VALUE_DIM: cache.value_dim,
         att.N_CTX: s.n_ctx,
-        att.K_CACHE: cache.k,
-        att.V_CACHE: cache.v,
-        att.K_SCALES: cache.k_scales,
-        att.V_SCALES: cache.v_scales,
+        att.K_CACHE: parts.k,
+        att.V_CACHE: parts.v,
+        att.K_SCALES: parts.k_scales,
+        att.V_SCALES: parts.v_scales,
     }
 
 

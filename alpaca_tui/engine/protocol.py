@@ -201,7 +201,7 @@ class GenerateRequest:
     not fit, whole oldest turns are left out, and `ContextCut` says from which turn on the model remembers;
     when a reply alone fills the context, the older half of what stands behind the question leaves.
 
-    With `keep`, turns do not count: the first `keep` tokens of prefix and turns stay (< 0: all of them), and
+    With `keep`, turns do not count: the first `keep` tokens of prefix and turns stay (< 0: the prefix), and
     of what stands behind these the older half leaves (`--keep`).
 
     With `sampling.cfg_scale` above 1 the reply is led away from what would follow if `negative` stood in the

@@ -41,6 +41,7 @@ from alpaca_tui.errors import UserError
 if TYPE_CHECKING:
     from alpaca_tui.engine.engine import Engine
     from alpaca_tui.engine.tokenizer import Tokenizer
+    from alpaca_tui.engine.view import View
 
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
@@ -87,7 +88,8 @@ class EngineWorker:
         self._state = EngineState.EMPTY
         self._n_threads: int | None = None  # wanted since the last load began
         self._lookup = True  # as in the options of the load
-        self._cut = 0  # the first turn that the interface believes to be in context
+        self._cut = ContextCut(0)  # what the interface believes to be in context
+        self._memory = ContextCut(0)  # the same as the engine's context counts it
         self._prefilled = (0, 0)  # tokens of the prompt that are evaluated, of how many
         self._shown = 0  # of them, as told by `poll`
         self._closed = False
@@ -261,7 +263,8 @@ class EngineWorker:
         except Exception as error:
             self._leave(job, EngineState.FAILED, LoadFailed(_sentence(error)))
         else:
-            self._cut, self._lookup = 0, options.lookup
+            self._cut = self._memory = ContextCut(0)
+            self._lookup = options.lookup
             with self._lock:
                 self._engine, n_threads = engine, self._n_threads
             if n_threads is not None:
@@ -290,30 +293,23 @@ class EngineWorker:
         self._leave(job, EngineState.IDLE, finished)
 
     def _reply(self, job: _Generate, engine: Engine) -> Finished:
-        from alpaca_tui.engine import window
+        from alpaca_tui.engine.view import View, full
 
         request, n_ctx = job.request, engine.model.n_ctx
         prefix = encode(engine.tokenizer, request.prefix)
         turns = [encode(engine.tokenizer, turn) for turn in request.turns] or [[]]
-        view = window.fit(prefix, turns, n_ctx, request.max_tokens, engine.context)
-        if view.excess:
-            message = (
-                f"This message is {view.excess} tokens too long for the context of {n_ctx}: shorten it, or "
-                "load the model with a larger context (-c)."
-            )
+        try:
+            view = View(request, prefix, turns, n_ctx, engine.context, self._memory, engine.shift)
+        except UserError as error:
             stats = Stats(n_past=len(engine.context), n_ctx=n_ctx)
-            return Finished(FinishReason.CONTEXT, stats, (), message)
-        self._report_cut(view.first_turn)
+            return Finished(FinishReason.CONTEXT, stats, (), str(error))
+        self._see(view)
 
         def refit(reply: list[int]) -> list[int] | None:
-            nonlocal view
-            left = request.max_tokens - len(reply) if request.max_tokens >= 0 else -1
-            new = window.refit(prefix, turns, n_ctx, left, reply, view.first_turn)
-            if new is None:
-                return None
-            view = new
-            self._report_cut(view.first_turn)
-            return view.tokens
+            tokens = view.make_room(reply)
+            if tokens is not None:
+                self._see(view)
+            return tokens
 
         def on_progress(done: int, total: int) -> None:
             self._enter(EngineState.PREFILL, job)
@@ -339,12 +335,16 @@ class EngineWorker:
             self._enter(EngineState.GENERATING, job)
             if token.text:
                 self._emit(TextChunk(token.text))
-        return Finished(engine.finish_reason or FinishReason.STOPPED, engine.stats, engine.reply_tokens)
+        reason = engine.finish_reason or FinishReason.STOPPED
+        message = full(n_ctx, request.when_full) if reason is FinishReason.CONTEXT else ""
+        return Finished(reason, engine.stats, engine.reply_tokens, message)
 
-    def _report_cut(self, first_turn: int) -> None:
-        if first_turn or self._cut:
-            self._emit(ContextCut(first_turn))
-        self._cut = first_turn
+    def _see(self, view: View) -> None:
+        """Remembers how the conversation is cut now, and tells it."""
+        self._memory = view.memory
+        if ContextCut(0) not in (view.cut, self._cut) or view.cut != self._cut:
+            self._emit(view.cut)
+        self._cut = view.cut
 
 
 def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:

@@ -21,11 +21,12 @@ from pathlib import Path
 from numba.core.registry import cpu_target
 
 from alpaca_tui import system
-from alpaca_tui.kernels import activations, attention, matmul, quantize, registry, repack
+from alpaca_tui.kernels import activations, attention, matmul, quantize, registry, repack, shift
 
 Report = Callable[[int, int, str], None]  # kernels done, kernels in all, the one being worked on
 
-KERNEL_MODULES = (activations, attention, matmul, quantize, repack)  # importing them registers their kernels
+# Importing them registers their kernels.
+KERNEL_MODULES = (activations, attention, matmul, quantize, repack, shift)
 MAX_CHILDREN = 4
 POLL_SECONDS = 0.1
 

@@ -51,7 +51,8 @@ def text_ids(text: str) -> list[int]:
 class ScriptedModel:
     """Says `script`, from where the context has got in it, then EOS; or what `next_token(context)` says.
 
-    Checks that the cache is used as the contract says, and keeps `calls`: (tokens, pos, n_logits).
+    Checks that the cache is used as the contract says, and keeps `calls`: (tokens, pos, n_logits), and
+    `shifts`: (start, stop, end).
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ScriptedModel:
         self.seconds = seconds  # each evaluation takes
         self.cache: list[int] = []
         self.calls: list[tuple[tuple[int, ...], int, int]] = []
+        self.shifts: list[tuple[int, int, int]] = []
         self.n_threads = 1
         self.stopping = False
         self.closed = False
@@ -97,6 +99,12 @@ class ScriptedModel:
         for row in range(n_logits):
             logits[row] = self.after(self.cache[: len(self.cache) - n_logits + 1 + row])
         return logits
+
+    def shift(self, start: int, stop: int, end: int) -> None:
+        assert not self.closed
+        assert 0 <= start < stop <= end <= len(self.cache)
+        self.shifts.append((start, stop, end))
+        self.cache[start:] = self.cache[stop:end]
 
     def after(self, context: list[int]) -> np.ndarray:
         """Logits of what comes after `context`."""

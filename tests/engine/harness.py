@@ -66,7 +66,7 @@ class Harness:
     def text(self) -> str:
         return "".join(event.text for event in self.events if isinstance(event, TextChunk))
 
-    def load(self) -> None:
-        self.worker.load(PATH, LoadOptions())
+    def load(self, options: LoadOptions = LoadOptions()) -> None:  # noqa: B008 (frozen)
+        self.worker.load(PATH, options)
         self.wait_for(Loaded)
         self.events.clear()

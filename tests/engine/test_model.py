@@ -11,10 +11,11 @@ import pytest
 
 from alpaca_tui.engine import model as model_module
 from alpaca_tui.engine.model import Model, Stopped
+from alpaca_tui.engine.protocol import RopeOptions
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.model_file import open_model
 from tests.gguf_writer import write_llama
-from tests.reference_model import logits, weights_of
+from tests.reference_model import ReferenceModel, logits, weights_of
 from tests.small_model import small_hparams
 
 ONCE_UPON_A_TIME = [1, 9038, 2501, 263, 931]
@@ -178,3 +179,43 @@ def test_a_small_model_is_left_to_one_thread(tmp_path: Path, monkeypatch: pytest
     model.eval([1], 0, 1)
     model.close()
     assert alone == [True, False]
+
+
+WIDE_HEADS = {"n_embd": 128, "n_head": 4, "n_ff": 96}  # of 32 dimensions, which q8_0 needs
+EXACT = {"f16": 1e-6, "q8_0": 1e-4}  # mean KL that rounding in the cache gives
+
+
+@pytest.mark.parametrize("cache", EXACT)
+def test_a_shift_is_that_of_the_reference(tmp_path: Path, cache: str) -> None:
+    """What was evaluated before what left stays; what is evaluated then sees it nearer."""
+    h = small_hparams(**WIDE_HEADS)
+    file = open_model(write_llama(tmp_path / "m.gguf", "f32", h, seed=5))
+    model = Model(file, n_ctx=128, n_threads=2, cache_type=cache)
+    twin = ReferenceModel(weights_of(file), h, n_ctx=128, dtype=np.float64)
+    tokens = [1, *range(30, 100)]
+    for m in (model, twin):
+        m.eval(tokens, 0, 0)
+        m.shift(4, 30, len(tokens))
+    ours = model.eval([7, 8, 9], 45, 3)
+    assert kl_divergence(twin.eval([7, 8, 9], 45, 3), ours) < EXACT[cache]
+    without = logits(weights_of(file), h, [*tokens[:4], *tokens[30:], 7, 8, 9])[-3:]
+    assert 1e-4 < kl_divergence(without, ours) < 0.5  # near to an evaluation without it, and not that
+    for wrong in ((4, 4, 10), (-1, 3, 10), (3, 9, 5), (1, 2, 129)):
+        with pytest.raises(ValueError):
+            model.shift(*wrong)
+    model.close()
+
+
+@pytest.mark.parametrize("cache", EXACT)
+def test_in_one_layer_a_shift_loses_nothing(tmp_path: Path, cache: str) -> None:
+    """There keys and values are those of each token alone; so what is left is how keys are turned."""
+    path = write_llama(tmp_path / "one.gguf", "f32", small_hparams(**WIDE_HEADS, n_layer=1), seed=5)
+    options = RopeOptions(scaling="yarn", freq_scale=0.25, yarn_orig_ctx=64)
+    model = Model(open_model(path), n_ctx=128, n_threads=2, cache_type=cache, rope_options=options)
+    tokens = [1, *range(30, 100)]
+    model.eval(tokens, 0, 0)
+    model.shift(4, 30, len(tokens))
+    shifted = model.eval([7], 45, 1)
+    model.eval([*tokens[:4], *tokens[30:]], 0, 0)
+    assert kl_divergence(model.eval([7], 45, 1), shifted) < EXACT[cache]
+    model.close()

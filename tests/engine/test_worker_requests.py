@@ -21,6 +21,7 @@ from alpaca_tui.engine.protocol import (
     Progress,
     SamplingParams,
     Segment,
+    WhenFull,
 )
 from alpaca_tui.engine.worker import encode
 from tests.engine.fakes import BOS, EOS, ByteTokenizer, ScriptedModel, engine_of, text_ids
@@ -76,27 +77,115 @@ def test_a_message_that_cannot_fit(harness) -> None:
     assert h.worker.state is EngineState.IDLE
 
 
-def test_a_reply_that_fills_the_context_goes_on_with_fewer_turns(harness) -> None:
-    def after(context: list[int]) -> int:  # counts 0123456789012...
-        last = context[-1] - 3 - ord("0")
-        return 3 + ord("0") + ((last + 1) % 10 if 0 <= last < 10 else 0)
+def count_up(context: list[int]) -> int:
+    """Says 0123456789012..."""
+    last = context[-1] - 3 - ord("0")
+    return 3 + ord("0") + ((last + 1) % 10 if 0 <= last < 10 else 0)
 
-    h = harness(ScriptedModel(next_token=after, n_ctx=100))
+
+def test_a_reply_that_fills_the_context_goes_on(harness) -> None:
+    """First without the oldest turns, then without its own older half; nothing is evaluated twice."""
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
+    h.load(LoadOptions(lookup=False))
+    h.worker.generate(request("a" * 50, "b" * 10, max_tokens=200))  # 62 tokens, and 25 free
+    finished = h.wait_for(Finished)
+    assert finished.reason is FinishReason.LENGTH
+    assert h.text() == "0123456789" * 20
+    # 12 tokens and 88 of the reply fill it the second time; then 44 leave at a time.
+    assert h.of(ContextCut) == [ContextCut(1), *(ContextCut(1, (10, 10 + n)) for n in (44, 88, 132))]
+    assert model.shifts == [(2, 52, 100), *[(12, 56, 100)] * 3]
+    assert [len(tokens) for tokens, _, _ in model.calls if len(tokens) > 1] == [62]
+    assert finished.stats.shifted_tokens == 50 + 3 * 44
+    assert h.states() == [EngineState.PREFILL, EngineState.GENERATING, EngineState.IDLE]
+
+
+def test_the_next_question_finds_what_is_left_of_a_long_reply(harness) -> None:
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
+    h.load(LoadOptions(lookup=False))
+    turns = ((Segment("b" * 10),),)
+    h.worker.generate(replace(request(max_tokens=130), turns=turns))
+    first = h.wait_for(Finished)
+    assert h.of(ContextCut) == [ContextCut(0, (10, 54))]
+    whole = (*turns[0], Segment("", tokens=first.tokens, eos=True))
+    model.calls.clear()
+    h.worker.generate(replace(request(max_tokens=5), turns=(whole, (Segment("c" * 5),))))
+    h.wait_for(Finished, 2)
+    # 12 and 85 of the reply are held; its last token, EOS and the question do not fit beside them.
+    assert h.of(ContextCut)[-1] == ContextCut(1)
+    assert model.cache[:7] == [BOS, *text_ids("Pccccc")]
+
+
+def test_a_gap_lasts_while_the_rest_fits(harness) -> None:
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
+    h.load(LoadOptions(lookup=False))
+    turns = ((Segment("b" * 10),),)
+    h.worker.generate(replace(request(max_tokens=100), turns=turns))
+    first = h.wait_for(Finished)
+    whole = (*turns[0], Segment("", tokens=first.tokens, eos=True))
+    model.calls.clear()
+    h.worker.generate(replace(request(max_tokens=5), turns=(whole, (Segment("c" * 5),))))
+    second = h.wait_for(Finished, 2)
+    assert h.of(ContextCut) == [ContextCut(0, (10, 54))] * 2
+    assert second.stats.prompt_tokens - second.stats.reused_tokens <= 7  # EOS, what was said last, 5
+
+
+def test_without_shifting_a_full_context_ends_the_reply(harness) -> None:
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
     h.load()
-    h.worker.generate(request("a" * 50, "b" * 10, max_tokens=-1))  # 62 tokens, and 25 free
+    h.worker.generate(request("a" * 50, max_tokens=-1, when_full=WhenFull.STOP))
     finished = h.wait_for(Finished)
     assert finished.reason is FinishReason.CONTEXT
-    assert h.of(ContextCut) == [ContextCut(1)]
-    # 100 - (2 + 10) that stay, and the one that needs no place in the context.
-    assert len(finished.tokens) == 89
-    assert h.text() == ("0123456789" * 9)[:89]
-    assert h.states() == [
-        EngineState.PREFILL,
-        EngineState.GENERATING,
-        EngineState.PREFILL,
-        EngineState.GENERATING,
-        EngineState.IDLE,
-    ]
+    assert "The context of 100 tokens is full" in finished.message and "(-c)" in finished.message
+    assert len(h.text()) == 100 - 52 + 1
+    h.worker.generate(request("a" * 50, "b" * 60, when_full=WhenFull.STOP))
+    finished = h.wait_for(Finished, 2)
+    assert finished.reason is FinishReason.CONTEXT
+    assert "13 tokens too long for the context of 100" in finished.message
+    assert not h.of(ContextCut) and not model.shifts
+
+
+def test_evaluating_again_instead_of_shifting(harness) -> None:
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
+    h.load(LoadOptions(lookup=False))
+    h.worker.generate(request("a" * 50, "b" * 10, max_tokens=80, when_full=WhenFull.EVALUATE))
+    finished = h.wait_for(Finished)
+    assert (finished.reason, len(finished.tokens)) == (FinishReason.LENGTH, 80)
+    assert not model.shifts
+    assert [len(tokens) for tokens, _, _ in model.calls if len(tokens) > 1] == [62, 49]
+
+
+@pytest.mark.parametrize(("keep", "n_kept"), [(0, 0), (5, 5), (52, 52), (-1, 2)])
+def test_keep_counts_tokens(harness, keep: int, n_kept: int) -> None:
+    """--keep: the first so many stay, and the older half of the others goes."""
+    h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
+    h.load(LoadOptions(lookup=False))
+    h.worker.generate(request("a" * 50, max_tokens=60, keep=keep))
+    h.wait_for(Finished)
+    gone = (100 - n_kept) // 2
+    assert model.shifts[0] == (n_kept, n_kept + gone, 100)
+    assert model.cache[:n_kept] == [1, *text_ids("P" + "a" * 50)][:n_kept]
+    assert h.text() == "0123456789" * 6
+    # A further turn: what fits is found again.
+    model.calls.clear()
+    turns = ((Segment("a" * 50), Segment("0123456789" * 6)), (Segment("more"),))
+    h.worker.generate(replace(request(max_tokens=5), keep=keep, turns=turns))
+    again = h.wait_for(Finished, 2)
+    assert again.reason is FinishReason.LENGTH
+    assert again.stats.prompt_tokens - again.stats.reused_tokens <= 5
+
+
+def test_a_new_line_that_does_not_fit_behind_what_is_kept(harness) -> None:
+    h = harness(model := ScriptedModel(text_ids("ok"), n_ctx=100))
+    h.load()
+    h.worker.generate(request("a" * 50, keep=10, max_tokens=5))
+    h.wait_for(Finished)
+    h.worker.generate(request("a" * 50, "b" * 70, keep=10, max_tokens=5))
+    assert h.wait_for(Finished, 2).reason is FinishReason.END
+    assert model.shifts == [(10, 41, 54)]  # half of the 42 behind those that stay, and again
+    h.worker.generate(request("a" * 50, "b" * 70, "c" * 95, keep=10, max_tokens=5))
+    finished = h.wait_for(Finished, 3)
+    assert finished.reason is FinishReason.CONTEXT
+    assert "tokens too long for the context of 100" in finished.message
 
 
 # --- settings ----------------------------------------------------------------------------------------------

@@ -66,3 +66,12 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, first: int) -> np.nda
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     return np.einsum("htp,phd->thd", weights, v)
+
+
+def turn(k: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """k: f32 [..., d]; pairs (2p, 2p+1) turn by angle[p], each operation rounded to f32."""
+    cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    out, n_rot = k.copy(), 2 * len(angle)
+    even, odd = k[..., 0:n_rot:2], k[..., 1:n_rot:2]
+    out[..., 0:n_rot:2], out[..., 1:n_rot:2] = even * cos - odd * sin, even * sin + odd * cos
+    return out
