@@ -16,6 +16,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.files.model_file import open_model
 from alpaca_tui.pipeline import perplexity as pp
 from alpaca_tui.pipeline.in_thread import InThread
+from alpaca_tui.resources import guide_model
 from tests.gguf_writer import write_llama
 from tests.reference_model import logits, weights_of
 
@@ -116,6 +117,18 @@ def test_llama_cpp_on_a_small_model(kits: Path, kind: str, expected: float, tole
         model.close()
     assert found.count == 13 * 63
     assert found.ppl == pytest.approx(expected, rel=tolerance)
+
+
+def test_llama_cpp_on_the_guide() -> None:
+    """The file that ships, on a conversation with it: llama.cpp's figure, by benchmarks/perplexity.py."""
+    text = pp.read_text(Path(__file__).parents[1] / "guide/conversation.txt")
+    model, tokenizer, bos = pp.load_model(guide_model(), n_ctx=256, n_batch=256, n_threads=2)
+    try:
+        found = last(pp.measure(model, pp.cut_windows(tokenizer.encode(text), 256, bos)))
+    finally:
+        model.close()
+    assert found.count == 3 * 127
+    assert found.ppl == pytest.approx(45.4947, rel=5e-3)
 
 
 def test_a_real_model_against_the_reference(tmp_path: Path) -> None:
