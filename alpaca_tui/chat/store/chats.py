@@ -38,12 +38,12 @@ _SUMMARY = "id, key, CASE WHEN title <> '' THEN title ELSE first_question END, p
 _ORDER = "ORDER BY pinned DESC, updated DESC, id DESC"
 
 
-def summaries(connection: sqlite3.Connection, words: str = "", limit: int = -1) -> list[Summary]:
+def summaries(connection: sqlite3.Connection, words: str = "") -> list[Summary]:
     """All chats, pinned ones first, then the newest; with `words` those whose title or messages have each of
     them."""
     if not words.strip():
-        sql = f"SELECT {_SUMMARY}, NULL FROM chats WHERE deleted IS NULL {_ORDER} LIMIT ?"
-        rows = connection.execute(sql, (limit,))
+        sql = f"SELECT {_SUMMARY}, NULL FROM chats WHERE deleted IS NULL {_ORDER}"
+        rows = connection.execute(sql)
     else:
         found = search.find(connection, words)
         connection.execute(
@@ -51,15 +51,22 @@ def summaries(connection: sqlite3.Connection, words: str = "", limit: int = -1) 
         )
         connection.execute("DELETE FROM found")
         connection.executemany("INSERT INTO found VALUES (?, ?)", found.items())
-        sql = (
-            f"SELECT {_SUMMARY}, message FROM found JOIN chats ON id = chat "
-            f"WHERE deleted IS NULL {_ORDER} LIMIT ?"
-        )
-        rows = connection.execute(sql, (limit,))
+        sql = f"SELECT {_SUMMARY}, message FROM found JOIN chats ON id = chat WHERE deleted IS NULL {_ORDER}"
+        rows = connection.execute(sql)
     return [
         Summary(chat, key, title, bool(pinned), updated, draft, message)
         for chat, key, title, pinned, updated, draft, message in rows
     ]
+
+
+def newest(connection: sqlite3.Connection) -> list[Summary]:
+    """A few chats, those that were talked in last."""
+    sql = (
+        f"SELECT {_SUMMARY} FROM chats WHERE deleted IS NULL AND (first_question <> '' OR title <> '') "
+        "ORDER BY updated DESC LIMIT ?"
+    )
+    rows = connection.execute(sql, (NEWEST,)).fetchall()
+    return [Summary(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in rows]
 
 
 def texts(connection: sqlite3.Connection, messages: Iterable[int]) -> dict[int, str]:
@@ -176,6 +183,12 @@ def rename(connection: sqlite3.Connection, chat: int, title: str) -> None:
             connection.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat))
 
 
+def rename_key(connection: sqlite3.Connection, key: str, title: str) -> None:
+    row = connection.execute("SELECT id FROM chats WHERE key = ?", (key,)).fetchone()
+    if row is not None:
+        rename(connection, int(row[0]), title)
+
+
 def pin(connection: sqlite3.Connection, chat: int, pinned: bool) -> None:
     connection.execute("UPDATE chats SET pinned = ? WHERE id = ?", (pinned, chat))
 
@@ -217,6 +230,16 @@ def duplicate(connection: sqlite3.Connection, chat: int, title: str) -> int | No
     return add(connection, copied)
 
 
+def newest_but(connection: sqlite3.Connection, key: str) -> int | None:
+    """The chat that was talked in last, this one aside."""
+    sql = (
+        "SELECT id FROM chats WHERE deleted IS NULL AND key <> ? AND (first_question <> '' OR title <> '') "
+        "ORDER BY updated DESC LIMIT 1"
+    )
+    row = connection.execute(sql, (key,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 # --- at the start ------------------------------------------------------------------------------------------
 
 
@@ -236,14 +259,15 @@ def begin(connection: sqlite3.Connection, first: Callable[[], bool]) -> Beginnin
         chat = unfinished(connection)
         settle(connection)
         left = load(connection, chat) if chat is not None else None
-    return Beginning(left, summaries(connection, limit=NEWEST), recent_questions(connection))
+    return Beginning(left, newest(connection), recent_questions(connection))
 
 
 def unfinished(connection: sqlite3.Connection) -> int | None:
     """The newest chat that a program left with something unsent, or in the middle of a reply."""
     sql = """
         SELECT id FROM chats WHERE deleted IS NULL AND (
-            draft <> '' OR waiting <> '[]' OR id IN (SELECT chat FROM messages WHERE state = 'streaming')
+            draft <> '' OR waiting <> '[]' OR choices LIKE '%"editing"%'
+            OR id IN (SELECT chat FROM messages WHERE state = 'streaming')
         ) ORDER BY updated DESC LIMIT 1
     """
     row = connection.execute(sql).fetchone()

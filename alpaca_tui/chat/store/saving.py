@@ -92,10 +92,10 @@ def save(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
 def _save_chat(connection: sqlite3.Connection, s: Snapshot) -> None:
     place = s.place
     head: dict[str, Any] = {
-        "first_question": s.first_question[:FIRST_QUESTION],
-        "draft": s.draft,
-        "waiting": json.dumps(s.waiting, ensure_ascii=False),
-        "choices": json.dumps(s.choices, ensure_ascii=False),
+        "first_question": sound(s.first_question[:FIRST_QUESTION]),
+        "draft": sound(s.draft),
+        "waiting": json.dumps(s.waiting),
+        "choices": json.dumps(s.choices),
     }
     if place.chat is None:
         if s.empty:
@@ -122,9 +122,9 @@ def _save_chat(connection: sqlite3.Connection, s: Snapshot) -> None:
 
 
 def _save_message(connection: sqlite3.Connection, place: Place, message: Message) -> None:
-    values = {
+    values: dict[str, Any] = {
         "role": message.role.value,
-        "text": message.text,
+        "text": sound(message.text),
         "state": message.state.value,
         "reason": message.reason.value if message.reason else None,
         "ended": message.ended,
@@ -139,7 +139,7 @@ def _save_message(connection: sqlite3.Connection, place: Place, message: Message
     }
     if message.id in place.known:
         row = place.row(message.id)
-        search.drop(connection, row, unless=message.text)
+        search.drop(connection, row, unless=values["text"])
         names = ", ".join(f"{name} = ?" for name in values)
         connection.execute(f"UPDATE messages SET {names} WHERE id = ?", (*values.values(), row))
     else:
@@ -149,7 +149,7 @@ def _save_message(connection: sqlite3.Connection, place: Place, message: Message
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO messages ({names}) VALUES ({marks})", tuple(values.values()))
     if message.state is not MessageState.STREAMING:
-        search.add(connection, row, message.text)
+        search.add(connection, row, values["text"])
 
 
 def _new_row(connection: sqlite3.Connection, place: Place, number: int) -> int:
@@ -195,9 +195,18 @@ def _settings_id(connection: sqlite3.Connection, settings: Mapping[str, Any] | N
     """Equal settings are kept once."""
     if settings is None:
         return None
-    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(settings, sort_keys=True)
     connection.execute("INSERT OR IGNORE INTO settings (json) VALUES (?)", (text,))
     return int(connection.execute("SELECT id FROM settings WHERE json = ?", (text,)).fetchone()[0])
+
+
+def sound(text: str) -> str:
+    """The text without halves of characters, which some keyboards and files bring and UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def pack(tokens: Iterable[int] | None) -> bytes | None:
