@@ -13,6 +13,7 @@ import ctypes
 import queue
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
@@ -31,20 +32,27 @@ MAX_THREADS = 64
 
 STEPS_DONE = 4  # where the meeting place says how far thread 0 is
 
-SPINS = 2000  # about 20 us of waiting before the processor is offered to others
+SPINS = 2000  # about 20 us of waiting before the processor is offered to others,
+YIELDS = 100  # so many times; then the thread sleeps: an idle core is given to the thread that is awaited
 
 _YIELD = ("llvm.aarch64.hint", [ir.IntType(32)(1)])
 _HINTS = {"x86_64": ("llvm.x86.sse2.pause", []), "aarch64": _YIELD, "arm64": _YIELD}  # by architecture
 
 
-def _yield_address() -> int:
-    if sys.platform == "win32":
-        return ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value or 0
-    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-binding.add_symbol("alpaca_tui_yield", _yield_address())
+if sys.platform == "win32":  # which cannot sleep for less than a millisecond, or 15
+    binding.add_symbol("alpaca_tui_yield", _address(ctypes.windll.kernel32.SwitchToThread))
+    binding.add_symbol("alpaca_tui_sleep", _address(ctypes.windll.kernel32.Sleep))
+    NAP = 0
+else:
+    binding.add_symbol("alpaca_tui_yield", _address(ctypes.CDLL(None).sched_yield))
+    binding.add_symbol("alpaca_tui_sleep", _address(ctypes.CDLL(None).usleep))
+    NAP = 50  # microseconds
 give_way = types.ExternalFunction("alpaca_tui_yield", types.int32())
+sleep = types.ExternalFunction("alpaca_tui_sleep", types.int32(types.uint32))
 
 
 @intrinsic
@@ -121,7 +129,9 @@ def barrier(meeting, n_threads):
     while load_acquire(meeting, 8) == phase:
         pause()
         spins += 1
-        if spins > SPINS:
+        if spins > SPINS + YIELDS:
+            sleep(NAP)
+        elif spins > SPINS:
             give_way()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ GREEDY = [
 FORMATS = ["f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q6_K"]
 
 
-def load(path: Path, n_ctx: int = 256, n_threads: int = 2, n_batch: int = 512) -> Model:
-    return Model(open_model(path), n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
+def load(path: Path, n_ctx: int = 256, n_threads: int = 2, n_batch: int = 512, **more: Any) -> Model:
+    return Model(open_model(path), n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch, **more)
 
 
 def greedy(model: Model, prompt: list[int], n: int) -> list[int]:
@@ -84,6 +85,24 @@ def test_as_exact_as_llama_cpp(kits: Path, fmt: str) -> None:
     ours = model.eval(reference["tokens"].tolist(), 0, len(reference["tokens"]))
     model.close()
     assert kl_divergence(reference[fmt], ours) <= (1e-5 if fmt == "f16" else 7e-4)
+
+
+@pytest.mark.parametrize("fmt", ["f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1"])
+def test_a_cache_of_8_bits_loses_little(kits: Path, fmt: str) -> None:
+    reference = np.load(kits / "logits/reference.npz")
+    tokens = reference["tokens"].tolist()
+    model = load(kits / f"logits/model-{fmt}.gguf", cache_type="q8_0")
+    ours = model.eval(tokens, 0, len(tokens))
+    one_by_one = np.concatenate([model.eval([token], i, 1) for i, token in enumerate(tokens)])
+    model.close()
+    assert kl_divergence(reference[fmt], ours) <= (3e-4 if fmt == "f16" else 1e-3)
+    np.testing.assert_array_equal(one_by_one, ours)
+
+
+def test_heads_that_a_cache_of_8_bits_cannot_hold_are_named(tmp_path: Path) -> None:
+    path = write_llama(tmp_path / "m.gguf", "q8_0", small_hparams(n_embd=64, n_head=4, n_head_kv=4), seed=1)
+    with pytest.raises(UserError, match="heads of a multiple of 32"):
+        load(path, cache_type="q8_0")
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
