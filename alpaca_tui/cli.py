@@ -42,6 +42,8 @@ ALIASES = {
     "merge_llama_with_chinese_lora.py": "merge",
     "merge_llama_with_chinese_lora_low_mem.py": "merge",
 }
+# This one took IN OUT, and made the container of the day of what had been converted before.
+MIGRATE, MIGRATED = "migrate-ggml-2023-03-30-pr613.py", ("--container", "ggjt-v1", "--outfile")
 OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 DESCRIPTION = """\
@@ -97,7 +99,10 @@ def split_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(argv)
     if not rest or rest[0].startswith("-"):
         return "chat", rest
-    word = ALIASES.get(Path(rest[0]).name, rest[0])
+    name = Path(rest[0]).name
+    if name == MIGRATE and len(rest) == 3:
+        return "convert", [rest[1], *MIGRATED, rest[2]]
+    word = ALIASES.get(name, name if rest[0] == f"./{name}" and name in VERBS else rest[0])
     if word in VERBS:
         return word, rest[1:]
     if Path(word).exists() or Path(word).name != word or Path(word).suffix:
