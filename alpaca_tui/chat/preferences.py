@@ -32,11 +32,11 @@ PREFERENCES: tuple[Preference, ...] = (
     Preference(
         "theme",
         (),
-        "dusk",
+        "auto",
         AT_ONCE,
         Words(
-            "Name of the colours: one that ships, one of Textual's, or one of your own (folder themes).",
-            "配色的名称：自带的、Textual 的，或你自己的（themes 文件夹）。",
+            "Name of the colours: one that ships, one of Textual's, or your own. auto: suits the terminal.",
+            "配色的名称：自带的、Textual 的，或你自己的。auto：随终端而定。",
         ),
     ),
     Preference(

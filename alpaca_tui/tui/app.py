@@ -21,6 +21,7 @@ from textual.widgets import Static
 
 from alpaca_tui import resources
 from alpaca_tui.chat import changes
+from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
@@ -36,6 +37,7 @@ from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.setup_actions import SetupActions
 from alpaca_tui.tui.strings import Strings
+from alpaca_tui.tui.tailoring import Tailoring
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
@@ -49,12 +51,11 @@ TICK = 1 / 25  # seconds between looks at the engine while it works
 TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
 TYPING = 0.4  # seconds after a key in which the user counts as typing
 STATUS_SECONDS = 0.25  # between changes of the numbers in the status line
-PROBLEM_SECONDS = 10.0
 MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
+class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -75,6 +76,7 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
         norm_eps: float | None = None,
         tokenizer: Path | None = None,
         workshop: Workshop | None = None,
+        config: Config | None = None,
     ) -> None:
         patches.apply()
         super().__init__()
@@ -91,10 +93,7 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
         self._timer: Timer | None = None
         self._next_tick = 0.0
         self._next_status = 0.0
-        found, self._theme_problems = themes.themes_in(resources.themes_dir())
-        for theme in found:
-            self.register_theme(themes.to_textual(theme))
-        self.theme = themes.DEFAULT if themes.DEFAULT in self.available_themes else themes.WITHOUT
+        self.take_config(config or Config(), language)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.fallbacks(self.current_theme.to_color_system().generate())
@@ -119,7 +118,8 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
         with Horizontal(id="main"):
             yield self.welcome_page
             yield self.transcript
-            yield Static(Content(say("more_below")), id="more")
+            self.more_line = Static(Content(say("more_below")), id="more")
+            yield self.more_line
             yield self.sidebar
         with Vertical(id="bottom"):
             yield self.setup_line
@@ -141,8 +141,7 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
         self.pump()
         self.show_title()
         self.welcome()
-        if self._theme_problems:
-            self.notice.flash(" ".join(self._theme_problems), PROBLEM_SECONDS)
+        self.start_tailoring()
         self.call_after_refresh(self._start_engine)
 
     def _start_engine(self) -> None:
@@ -160,12 +159,23 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
         main.set_class(small, "too-small")
         main.set_class(width < WIDE, "narrow")
         main.set_class(height >= TALL, "tall")
-        self._too_small.update(self.strings("too_small", width=width, height=height))
+        self.say_too_small(width, height)
         self.fit_sidebar(width)
         if not small and main.focused is None:  # a hidden widget loses the focus
             self.call_after_refresh(main.set_focus, self.prompt)
         self.show_prompt_hint()
         self.show_status()
+
+    def say_too_small(self, width: int, height: int) -> None:
+        self._too_small.update(self.strings("too_small", width=width, height=height))
+
+    def say_all(self) -> None:
+        self.more_line.update(Content(self.strings("more_below")))
+        self.say_too_small(*self.size)
+        self.show_title()
+        self.show_prompt_hint()
+        self.welcome()
+        self.status_bar.refresh()
 
     def on_key(self, event: events.Key) -> None:
         """What is typed goes into the prompt when nothing has the focus."""
@@ -298,7 +308,8 @@ class AlpacaApp(Actions, SetupActions, Face, inherit_bindings=False):
                 yield SystemCommand(text[:1].upper() + text[1:], key.shown, method)
         for step, name in ((-1, "do_version_back"), (1, "do_version_on")):
             yield SystemCommand(say(name), "", partial(self.action_version_of_last, step))
-        yield SystemCommand(say("do_theme"), "", self.action_change_theme)
+        for name, does in self.tailoring_commands():
+            yield SystemCommand(say(name), "", does)
 
 
 def run_app(
@@ -311,6 +322,7 @@ def run_app(
     norm_eps: float | None = None,
     tokenizer: Path | None = None,
     workshop: Workshop | None = None,
+    config: Config | None = None,
 ) -> int:
     """Opens the chat and returns the exit code when it is left."""
 
@@ -329,6 +341,7 @@ def run_app(
         norm_eps=norm_eps,
         tokenizer=tokenizer,
         workshop=workshop,
+        config=config,
     )
     try:
         result = app.run()

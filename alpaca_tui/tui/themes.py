@@ -1,13 +1,15 @@
 """Themes of our own: TOML files that give a colour to each thing there is to tell apart on the screen.
 
 A file has `name`, `dark`, a `[title]` per language and `[colors]` with the names in `COLORS`, each `#rrggbb`.
-Textual's own themes work too: what they lack is taken from what they have (`fallbacks`).
+With `terminal = true` the colours are the names of the sixteen that a terminal has ("bright_cyan"), or
+"default". Textual's own themes work too: what they lack is taken from what they have (`fallbacks`).
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,11 @@ COLORS = (
 )
 DEFAULT = "dusk"
 WITHOUT = "textual-dark"  # Textual's own, where ours are missing
+AUTO = "auto"
 MAX_BYTES = 64 * 1024
+MAX_FILES = 200
+_EIGHT = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+TERMINAL_COLORS = ("default", *_EIGHT, *(f"bright_{name}" for name in _EIGHT))
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -47,6 +53,7 @@ class ThemeFile:
     dark: bool
     title: dict[str, str]
     colors: dict[str, str]
+    terminal: bool = False
 
 
 def read_theme(path: Path) -> ThemeFile:
@@ -58,6 +65,7 @@ def read_theme(path: Path) -> ThemeFile:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"Cannot read the theme file {path}: {error}.") from error
     name, dark, title, colors = (data.get(key) for key in ("name", "dark", "title", "colors"))
+    terminal = data.get("terminal") is True
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
         raise UserError(f"The theme file {path} needs a name of small letters, digits and '-'.")
     if not isinstance(dark, bool):
@@ -65,21 +73,26 @@ def read_theme(path: Path) -> ThemeFile:
     if not isinstance(colors, dict):
         raise UserError(f"The theme file {path} has no [colors].")
     for key in COLORS:
-        if not isinstance(colors.get(key), str) or not _COLOR.fullmatch(colors[key]):
+        color = colors.get(key)
+        if terminal and color not in TERMINAL_COLORS:
+            known = ", ".join(TERMINAL_COLORS)
+            raise UserError(f"In the theme file {path}, colors.{key} must be one of {known}.")
+        if not terminal and not (isinstance(color, str) and _COLOR.fullmatch(color)):
             raise UserError(f"In the theme file {path}, colors.{key} must be a colour like #8fb8f6.")
     if unknown := sorted(set(colors) - set(COLORS)):
         raise UserError(
             f"In the theme file {path}, colors.{unknown[0]} is not known; known are {', '.join(COLORS)}."
         )
     titles = {k: str(v) for k, v in title.items()} if isinstance(title, dict) else {}
-    return ThemeFile(name, dark, titles, {key: colors[key] for key in COLORS})
+    prefix = "ansi_" if terminal else ""
+    return ThemeFile(name, dark, titles, {key: prefix + colors[key] for key in COLORS}, terminal)
 
 
 def themes_in(folder: Path) -> tuple[list[ThemeFile], list[str]]:
     """The themes in a folder, in the order of their files, and what is wrong with the others."""
     found: list[ThemeFile] = []
     problems: list[str] = []
-    for path in sorted(folder.glob("*.toml")):
+    for path in sorted(folder.glob("*.toml"))[:MAX_FILES]:
         try:
             found.append(read_theme(path))
         except UserError as error:
@@ -87,11 +100,47 @@ def themes_in(folder: Path) -> tuple[list[ThemeFile], list[str]]:
     return found, problems
 
 
+def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Something that is another when a theme in the folder is."""
+    found = []
+    try:
+        for path in sorted(folder.glob("*.toml"))[:MAX_FILES]:
+            status = path.stat()
+            found.append((path.name, status.st_mtime_ns, status.st_size))
+    except OSError:
+        pass  # it is being written just now; the next look sees it
+    return tuple(found)
+
+
+def suited(environ: Mapping[str, str]) -> str:
+    """The theme for a terminal that says what it is: without colours, with sixteen, or a light one."""
+    light = environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+    if environ.get("NO_COLOR") or environ.get("TERM") in ("linux", "dumb", "ansi", "vt100", "vt220"):
+        return "sixteen-light" if light else "sixteen-dark"
+    return "paper" if light else DEFAULT
+
+
+# What shows on any of the sixteen colours, and without colours too.
+_REVERSED = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
+    "block-cursor-background": "ansi_default",
+    "block-cursor-foreground": "ansi_default",
+    "block-cursor-text-style": "reverse",
+    "input-cursor-background": "ansi_default",
+    "input-cursor-foreground": "ansi_default",
+    "input-cursor-text-style": "reverse",
+    "input-selection-foreground": "ansi_bright_white",
+    "screen-selection-foreground": "ansi_bright_white",
+}
+
+
 def to_textual(theme: ThemeFile) -> Theme:
     c = theme.colors
     return Theme(
         name=theme.name,
         dark=theme.dark,
+        ansi=theme.terminal,
         primary=c["act"],
         secondary=c["act"],
         accent=c["act"],
@@ -105,6 +154,7 @@ def to_textual(theme: ThemeFile) -> Theme:
         variables={
             **{key: c[key] for key in COLORS if key not in ("surface", "panel")},
             "text-muted": c["quiet"],
+            "text-disabled": c["quiet"],
             "link-color": c["act"],
             "link-style": "none",
             "link-color-hover": c["act"],
@@ -128,6 +178,8 @@ def to_textual(theme: ThemeFile) -> Theme:
             "scrollbar-background-hover": c["ground"],
             "scrollbar-background-active": c["ground"],
             "scrollbar-corner-color": c["ground"],
+            "focus-text-style": "bold reverse" if theme.terminal else "bold",
+            **(_REVERSED if theme.terminal else {}),
         },
     )
 
@@ -149,5 +201,6 @@ def fallbacks(variables: dict[str, str]) -> dict[str, str]:
         "code-ground": "surface",
         "select": "primary-muted",
     }
-    found: dict[str, Any] = {ours: variables[theirs] for ours, theirs in pairs.items() if theirs in variables}
+    found: dict[str, Any] = {"focus-text-style": "bold"}
+    found |= {ours: variables[theirs] for ours, theirs in pairs.items() if theirs in variables}
     return found

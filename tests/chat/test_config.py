@@ -20,7 +20,7 @@ def config(tmp_path: Path, text: str | bytes | None = None) -> Config:
 
 def test_no_file_is_no_problem(tmp_path: Path) -> None:
     found = config(tmp_path)
-    assert found["theme"] == "dusk" and not found.problems and not found.settings
+    assert found["theme"] == "auto" and not found.problems and not found.settings
 
 
 def test_everything_in_it_is_taken(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_in_both_languages(tmp_path: Path, text: str | byt
     assert len(found.problems) == 1
     assert says in found.problems[0].en and "config.toml" in found.problems[0].en
     assert found.problems[0].zh != found.problems[0].en
-    assert found["theme"] == "dusk" and not found.settings
+    assert found["theme"] == "auto" and not found.settings
 
 
 def test_the_rest_of_a_file_with_a_mistake_counts(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     found = Config(tmp_path / "file" / "config.toml")
     with pytest.raises(UserError, match=r"config\.toml"):
         found.set(("theme",), "dusk")
-    assert found["theme"] == "dusk"
+    assert found["theme"] == "auto"
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

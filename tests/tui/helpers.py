@@ -11,6 +11,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.conversation import Message
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.tui.app import AlpacaApp
@@ -103,10 +104,12 @@ async def chat(
     settings: Settings | None = None,
     model: Path | None = MODEL,
     loaded: bool = True,
+    config: Config | None = None,
 ) -> AsyncIterator[Chat]:
     """The running application, its model loaded unless `loaded` is False."""
     engine = ScriptedEngine(script)
-    app = AlpacaApp(lambda: engine, model, settings or Settings(n_predict=-1), "Below.", language, explicit)
+    settings = settings or Settings(n_predict=-1)
+    app = AlpacaApp(lambda: engine, model, settings, "Below.", language, explicit, config=config)
     async with app.run_test(size=size) as pilot:
         running = Chat(app, pilot, engine)
         await running.until(lambda: bool(engine.loads))

@@ -17,7 +17,12 @@ class Strings:
     """The texts of one language: `strings("stopped_note", key="F6")`."""
 
     def __init__(self, language: str | None = None, environ: Mapping[str, str] | None = None) -> None:
-        self.language = choose(language, os.environ if environ is None else environ)
+        self._environ = os.environ if environ is None else environ
+        self.use(language)
+
+    def use(self, language: str | None) -> None:
+        """Speaks another language from now on; None: that of the locale."""
+        self.language = choose(language, self._environ)
         self._texts: dict[str, str] = import_module(f"{__name__}.{self.language}").TEXTS
 
     def __call__(self, key: str, **fields: object) -> str:

@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import setup_en
+from alpaca_tui.tui.strings import setup_en, tailoring_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -161,4 +161,5 @@ TEXTS = {
     "do_theme": "Colours",
     "palette_placeholder": "Search for a command…",
     **setup_en.TEXTS,
+    **tailoring_en.TEXTS,
 }

@@ -1,6 +1,6 @@
 """简体中文。"""
 
-from alpaca_tui.tui.strings import setup_zh
+from alpaca_tui.tui.strings import setup_zh, tailoring_zh
 
 TEXTS = {
     "new_chat": "新对话",
@@ -160,4 +160,5 @@ TEXTS = {
     "do_theme": "颜色主题",
     "palette_placeholder": "搜索命令……",
     **setup_zh.TEXTS,
+    **tailoring_zh.TEXTS,
 }

@@ -8,15 +8,17 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from alpaca_tui.tui.strings import Strings
+
 
 class ActionRow(Widget, can_focus=True):
-    """`label` at the left, `value` at the right. Posts `Pressed`; `help` is said while it is in focus."""
+    """`row_<name>` of the strings at the left, `value` at the right; `about` is said while it is in focus."""
 
     DEFAULT_CSS = """
     ActionRow {
         height: 1; width: 1fr; color: $ink; padding: 0 1; pointer: pointer;
         &:hover { background: $panel; }
-        &:focus { background: $panel; text-style: bold; }
+        &:focus { background: $panel; text-style: $focus-text-style; }
     }
     """
     ALLOW_SELECT = False
@@ -37,17 +39,22 @@ class ActionRow(Widget, can_focus=True):
             super().__init__()
             self.row = row
 
-    label: reactive[str] = reactive("")
+    sign: reactive[str] = reactive("")  # before the label
     value: reactive[str] = reactive("")
 
-    def __init__(self, label: str, row_id: str, help_text: str) -> None:
-        super().__init__(id=row_id, classes="sidebar-row")
-        self.set_reactive(ActionRow.label, label)
-        self.help_text = help_text
+    def __init__(self, name: str, strings: Strings) -> None:
+        super().__init__(id=f"row-{name}", classes="sidebar-row")
+        self._key = name
+        self._strings = strings
+
+    @property
+    def about(self) -> str:
+        return self._strings(f"about_{self._key}")
 
     def render(self) -> Content:
         width = self.content_size.width
-        label = Content.styled(self.label, "" if self.value else "$act")
+        text = self._strings(f"row_{self._key}")
+        label = Content.styled(f"{self.sign} {text}".lstrip(), "" if self.value else "$act")
         value = Content.styled(self.value, "$act").truncate(
             max(width - label.cell_length - 2, 4), ellipsis=True
         )

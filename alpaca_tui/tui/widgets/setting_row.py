@@ -52,7 +52,7 @@ class SettingRow(Widget, can_focus=True):
     SettingRow {
         height: 1; width: 1fr; color: $ink; padding: 0 1; pointer: pointer;
         &:hover { background: $panel; }
-        &:focus { background: $panel; text-style: bold; }
+        &:focus { background: $panel; text-style: $focus-text-style; }
     }
     """
     ALLOW_SELECT = False

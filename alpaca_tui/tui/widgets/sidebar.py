@@ -50,8 +50,7 @@ class Sidebar(Vertical):
         self.prompt_name = ""
 
     def compose(self) -> ComposeResult:
-        say = self._strings
-        yield Static(say("sidebar_title"), id="sidebar-title", markup=False)
+        yield Static(self._strings("sidebar_title"), id="sidebar-title", markup=False)
         with VerticalScroll(id="sidebar-rows", can_focus=False):
             yield from self._rows()
         with Vertical(id="sidebar-foot"):
@@ -59,14 +58,13 @@ class Sidebar(Vertical):
             yield Static("", id="sidebar-help")
 
     def _rows(self) -> Iterator[Widget]:
-        say = self._strings
-        yield ActionRow(say("row_preset"), "row-preset", say("about_preset"))
-        yield ActionRow(say("row_prompt"), "row-prompt", say("about_prompt"))
+        yield ActionRow("preset", self._strings)
+        yield ActionRow("prompt", self._strings)
         yield Static("", classes="gap")
         for setting in SETTINGS:
             if setting.per_chat and not setting.advanced:
                 yield self._row(setting)
-        yield ActionRow(say("row_more"), "row-more", say("about_more"))
+        yield ActionRow("more", self._strings)
         for setting in SETTINGS:
             if setting.advanced:
                 yield self._row(setting)
@@ -74,7 +72,7 @@ class Sidebar(Vertical):
         for setting in SETTINGS:
             if not setting.per_chat:
                 yield self._row(setting)
-        yield ActionRow(say("row_reset"), "row-reset", say("about_reset"))
+        yield ActionRow("reset", self._strings)
 
     def _row(self, setting: Setting) -> SettingRow:
         settings = self._session.settings
@@ -87,13 +85,14 @@ class Sidebar(Vertical):
         self.refresh_values()
         self._help(None)
 
-    async def say_anew(self) -> None:
+    def say_anew(self) -> None:
         """Everything in the language that the strings have now."""
-        unfolded = self.has_class("unfolded")
-        await self.recompose()
-        self.unfold(unfolded)
-        self.refresh_values()
-        self._help(None)
+        self.query_one("#sidebar-title", Static).update(self._strings("sidebar_title"))
+        for row in self.query(".sidebar-row"):
+            row.refresh()
+        self._marks()
+        focused = self.screen.focused
+        self._help(focused if isinstance(focused, SettingRow) else None)
 
     @property
     def rows(self) -> list[SettingRow]:
@@ -116,7 +115,7 @@ class Sidebar(Vertical):
         row = self.action("more")
         row.value = self._strings("row_more_changed", count=changed) if changed else " "
         sign = glyphs.FOLD_OPEN if self.has_class("unfolded") else glyphs.FOLDED
-        row.label = f"{sign} {self._strings('row_more')}"
+        row.sign = sign
 
     def refresh_values(self) -> None:
         settings = self._session.settings
@@ -158,7 +157,7 @@ class Sidebar(Vertical):
     @on(ActionRow.Looked)
     def _action_looked(self, event: ActionRow.Looked) -> None:
         event.stop()
-        self.query_one("#sidebar-help", Static).update(Content(event.row.help_text))
+        self.query_one("#sidebar-help", Static).update(Content(event.row.about))
 
     @on(ActionRow.Pressed, "#row-more")
     def _fold(self, event: ActionRow.Pressed) -> None:

@@ -68,6 +68,11 @@ class Transcript(ScrollView, can_focus=False):
         self.screen.clear_selection()
         self._measure()
 
+    def show_anew(self, conversation: Conversation) -> None:
+        """Draws everything again, as in another language."""
+        self._entries = []
+        self.show_path(conversation)
+
     def add(self, message: Message, conversation: Conversation) -> None:
         """A message at the end, which comes into view."""
         if self.messages:
