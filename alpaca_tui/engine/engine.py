@@ -65,6 +65,7 @@ class Engine:
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_batch: int = 512,
+        cache_type: str = "f16",
         tokenizer: str | Path | None = None,
         norm_eps: float | None = None,
         rope: RopeOptions | None = None,
@@ -75,7 +76,8 @@ class Engine:
         """The model in `path`, ready to run.
 
         `n_ctx`: tokens of context, by default the model's own, at most 2048. `n_threads`: by default one
-        for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `tokenizer`: a
+        for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `cache_type`: keys and values
+        in "f16", or in "q8_0", which takes half of the memory. `tokenizer`: a
         tokenizer.model to use instead of what the file has. `norm_eps`: for the formats of 2023, which do
         not carry it (default 1e-6). `rope`: how positions become angles, instead of as the file says.
         `loras` are applied in their order; with `lora_base`, a file of the same model in f16, to its weights
@@ -100,7 +102,7 @@ class Engine:
             vocabulary = Tokenizer(file.vocab)
             n_ctx = n_ctx or min(file.hparams.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
             n_batch = max(1, min(n_batch, n_ctx))
-            check_memory(file, n_ctx, n_batch)
+            check_memory(file, n_ctx, n_batch, cache_type)
             if loras:
                 changes = Loras(file, loras, Path(lora_base) if lora_base else None)
             executor = Model(
@@ -108,6 +110,7 @@ class Engine:
                 n_ctx=n_ctx,
                 n_threads=n_threads,
                 n_batch=n_batch,
+                cache_type=cache_type,
                 rope_options=rope,
                 loras=changes,
                 on_progress=on_progress or (lambda stage, done, total, what: None),
@@ -300,13 +303,13 @@ class Engine:
         return tokens
 
 
-def check_memory(file: ModelFile, n_ctx: int, n_batch: int) -> None:
+def check_memory(file: ModelFile, n_ctx: int, n_batch: int, cache_type: str = "f16") -> None:
     """Raises UserError where the model with this context needs more memory than is free."""
     from alpaca_tui.engine.memory import required_memory
     from alpaca_tui.system import available_memory
 
     def required(n: int) -> int:
-        return required_memory(file.hparams, file.tensors, n, n_batch).total
+        return required_memory(file.hparams, file.tensors, n, n_batch, cache_type).total
 
     free = available_memory()
     needed = required(n_ctx)

@@ -37,7 +37,7 @@ def required_memory(
 
     Weights count as the kernels hold them: matrices repacked, with the bits of the file's format and f16
     scales also where files of 2023 have f32; vectors in f32. The embedding stays in the file, unless it is
-    the output as well.
+    the output as well. `cache_type`: "f16" or "q8_0".
     """
     weights = 0
     for name, tensor in tensors.items():

@@ -251,6 +251,7 @@ class EngineWorker:
                 n_ctx=options.n_ctx,
                 n_threads=options.n_threads,
                 n_batch=options.n_batch,
+                cache_type=options.cache_type,
                 tokenizer=options.tokenizer,
                 norm_eps=options.norm_eps,
                 rope=options.rope,

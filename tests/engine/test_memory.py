@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from alpaca_tui.engine.kv_cache import KvCache
 from alpaca_tui.engine.memory import required_memory
 from alpaca_tui.files.blocks import FORMATS
 from alpaca_tui.files.hparams import HParams
@@ -48,3 +49,12 @@ def test_grouped_queries_and_batch(tmp_path: Path) -> None:
         assert (
             required_memory(h, tied, 100).weights == memory.weights
         )  # the embedding, in place of the output
+
+
+@pytest.mark.parametrize("cache_type", ["f16", "q8_0"])
+def test_the_cache_is_as_large_as_it_is(cache_type: str) -> None:
+    h = LLAMA_7B
+    estimated = required_memory(h, {}, 512, cache_type=cache_type).cache
+    assert KvCache(h.n_layer, h.n_head_kv, h.head_dim, 512, cache_type).nbytes == pytest.approx(
+        estimated, rel=1e-4
+    )
