@@ -94,6 +94,16 @@ def set_utf8_console() -> None:
         _utf8_locale(os.environ)
 
 
+def lock_memory() -> str:
+    """Keeps what this process has and will have in memory from being swapped out, page by page as it is used.
+
+    Empty, or why the system refuses.
+    """
+    if not sys.platform.startswith("linux"):
+        return "this system does not let a program keep all of its memory; it may be swapped out"
+    return _linux_lock(ctypes.CDLL(None, use_errno=True))
+
+
 def _utf8_locale(environ: MutableMapping[str, str]) -> None:
     """A UTF-8 character set for C libraries where the locale has another.
 
@@ -144,6 +154,15 @@ def _linux_cpu(root: Path) -> str | None:
         if name.strip() in ("model name", "Model"):  # x86; some ARM boards
             return value
     return None
+
+
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2); ONFAULT: not what was never touched
+
+
+def _linux_lock(libc: Any) -> str:
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
+        return ""
+    return f"{os.strerror(ctypes.get_errno())}; `ulimit -l` says how much memory may be kept"
 
 
 def _cgroup_folders(root: Path, controller: str) -> list[tuple[int, Path]]:

@@ -12,6 +12,7 @@ import pytest
 from alpaca_tui import __version__, cli
 from alpaca_tui.chat.settings import SETTINGS, Settings
 from alpaca_tui.commands import chat, flags
+from alpaca_tui.commands.wanted import Mode, wanted_from
 from alpaca_tui.errors import UserError
 
 
@@ -81,7 +82,10 @@ def test_the_tutorials_command_line() -> None:
     }
     assert settings.as_dict() == Settings().as_dict() | given
     assert explicit == set(given)
-    assert flags.instruction_from(args).startswith("Below is an instruction")
+    args.color, args.compat = None, None
+    wanted = wanted_from(args)
+    assert (wanted.mode, wanted.model) == (Mode.CHAT, Path("zh-models/7B/ggml-model-q4_0.bin"))
+    assert wanted.prompt.startswith("Below is an instruction")
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.key)
@@ -198,6 +202,10 @@ def test_a_model_file_can_stand_without_dash_m(tmp_path: Path) -> None:
     assert cli.split_verb([str(tmp_path / "plain")])[0] == "chat"
     assert cli.split_verb(["main", "-p", "x"]) == ("main", ["-p", "x"])
     assert cli.split_verb([]) == ("chat", [])
+    assert cli.split_verb(["./main", "-p", "x"]) == ("main", ["-p", "x"])
+    assert cli.split_verb(["./main.gguf"]) == ("chat", ["./main.gguf"])
+    old = ["migrate-ggml-2023-03-30-pr613.py", "a.bin", "b.bin"]
+    assert cli.split_verb(old) == ("convert", ["a.bin", "--container", "ggjt-v1", "--outfile", "b.bin"])
 
 
 @pytest.mark.parametrize(

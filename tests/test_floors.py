@@ -45,6 +45,7 @@ USED_BY = {
     "rich": {"tui"},
     "markdown_it": {"tui"},
     "pygments": {"tui"},
+    "prompt_toolkit": {"commands"},
     "sentencepiece": {"engine"},
     "platformdirs": {"system"},
     "tomlkit": {"chat"},
@@ -59,6 +60,7 @@ MODULES = {
     "sentencepiece": ["sentencepiece"],
     "platformdirs": ["platformdirs"],
     "pygments": ["pygments"],
+    "prompt_toolkit": ["prompt_toolkit"],
     "tomlkit": ["tomlkit"],
 }
 PROTOCOL = "alpaca_tui.engine.protocol"
@@ -187,7 +189,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.rpartition("LOADED")[2].split())
 
 
-HEAVY = {"numba", "llvmlite", "numpy", "textual", "rich", "markdown_it", "sentencepiece"}
+HEAVY = {"numba", "llvmlite", "numpy", "textual", "rich", "markdown_it", "sentencepiece", "prompt_toolkit"}
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,22 @@ import argparse
 import sys
 from pathlib import Path
 
-from alpaca_tui.commands import flags
+from alpaca_tui.commands import flags, main_flags, no_meaning
+from alpaca_tui.commands.wanted import wanted_from
 from alpaca_tui.errors import UserError
+
+# What there is no screen for, by the name of its value.
+PLAIN_ONLY = {"compat": "--compat", "perplexity": "--perplexity", "single_turn": "--single-turn"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("positional", metavar="MODEL", nargs="?", type=Path, help="the same as -m MODEL")
     flags.add_model_flags(parser)
     flags.add_settings_flags(parser)
-    flags.add_prompt_flags(parser)
     group = parser.add_argument_group("screen")
     group.add_argument("--lang", choices=("en", "zh"), help="language of the screen (default: the system's)")
-    group.add_argument(
-        "--color", action="store_true", help="the screen has colours anyway; kept for old habits"
-    )
+    main_flags.add_main_flags(parser, full_screen=True)
+    no_meaning.add_unused_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,8 +32,11 @@ def run(args: argparse.Namespace) -> int:
         flags.readable_file(model, "model file")
     if args.tokenizer is not None:
         flags.readable_file(args.tokenizer, "tokenizer.model file")
-    settings, explicit = flags.settings_from(args)
-    instruction = flags.instruction_from(args)
+    for dest, flag in PLAIN_ONLY.items():
+        if getattr(args, dest):
+            raise UserError(f"{flag} is for the plain terminal: alpaca-tui main … {flag} ….")
+    args.instruct, args.conversation = True, None  # the screen is a chat: -p and -f are its instruction
+    wanted = wanted_from(args)
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UserError(
             "The full-screen chat needs a terminal for its input and output; "
@@ -42,11 +47,13 @@ def run(args: argparse.Namespace) -> int:
     from alpaca_tui.tui.app import run_app  # only now: Textual takes longer to import than all of the above
 
     set_up_log()
+    for line in (*no_meaning.said_of(args), *wanted.notices):
+        print(f"({line})", file=sys.stderr)
     return run_app(
         model=model,
-        settings=settings,
-        instruction=instruction,
-        explicit=explicit,
+        settings=wanted.settings,
+        instruction=wanted.prompt,
+        explicit=wanted.explicit,
         language=args.lang,
         norm_eps=args.norm_eps,
         tokenizer=args.tokenizer,

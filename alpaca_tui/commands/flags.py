@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from alpaca_tui.chat.settings import SETTINGS, Setting, Settings
+from alpaca_tui.commands import values
+from alpaca_tui.commands.argv import bind_values
 from alpaca_tui.engine.protocol import LoadOptions
 from alpaca_tui.errors import UserError
-from alpaca_tui.resources import prompts_dir, read_prompt
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The flags in `argv`. Raises UserError for one that is unknown or lacks a good value."""
-        args, unknown = self.parse_known_args(argv)
+        args, unknown = self.parse_known_args(bind_values(argv, self._option_string_actions))
         if unknown:
             flag = unknown[0].partition("=")[0]
             if not flag.startswith("-"):
@@ -86,7 +87,7 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
             setting.flags,
             dest=setting.key,
             metavar="N" if setting.kind is int else "X",
-            type=setting.parse,
+            type=values.n_predict if setting.key == "n_predict" else setting.parse,
             default=argparse.SUPPRESS,
             help=help_text(setting),
         )
@@ -106,26 +107,11 @@ def help_text(setting: Setting) -> str:
     return f"{setting.help.en}{special} (default: {setting.default:g})".replace("%", "%%")
 
 
-def add_prompt_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = parser.add_argument_group("prompt")
-    group.add_argument(
-        "-f",
-        "--file",
-        metavar="FILE",
-        help="the instruction that stays in context (default: prompts/alpaca.txt)",
-    )
-    group.add_argument(
-        "-ins",
-        "--instruct",
-        action="store_true",
-        help="chat in the Alpaca format; always so, kept for old habits",
-    )
-    return group
-
-
 def settings_from(args: argparse.Namespace) -> tuple[Settings, frozenset[str]]:
     """The settings, and the keys of those that were given as flags."""
     given = {s.key: getattr(args, s.key) for s in SETTINGS if hasattr(args, s.key)}
+    if given.get("n_predict") == values.UNTIL_FULL:
+        given["n_predict"] = values.NO_LIMIT
     settings = Settings(**given)
     settings.lookup = getattr(args, "lookup", True)
     return settings, frozenset(given)
@@ -135,11 +121,6 @@ def load_options(args: argparse.Namespace, settings: Settings) -> LoadOptions:
     if args.tokenizer is not None:
         readable_file(args.tokenizer, "tokenizer.model file")
     return replace(settings.load_options(), norm_eps=args.norm_eps, tokenizer=args.tokenizer)
-
-
-def instruction_from(args: argparse.Namespace) -> str:
-    """The text of the -f file without its trailing newline; of the shipped prompts/alpaca.txt without -f."""
-    return read_prompt(args.file if args.file is not None else prompts_dir() / "alpaca.txt")
 
 
 def readable_file(path: Path, what: str) -> Path:
@@ -172,7 +153,7 @@ def norm_eps(text: str) -> float:
 def both_spellings(group: argparse._ActionsContainer, flags: Sequence[str], **keywords: object) -> None:
     """Adds a flag under the spelling with - (shown in --help) and, unseen, the one with _."""
     shown = [flag for flag in flags if "_" not in flag]
-    unseen = [flag.replace("-", "_").replace("__", "--", 1) for flag in shown if "-" in flag.lstrip("-")]
+    unseen = ["--" + f[2:].replace("-", "_") for f in shown if f.startswith("--") and "-" in f[2:]]
     group.add_argument(*shown, **keywords)  # type: ignore[arg-type]
     if unseen:
         group.add_argument(*unseen, **{**keywords, "help": argparse.SUPPRESS})  # type: ignore[arg-type]

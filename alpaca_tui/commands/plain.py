@@ -1,128 +1,32 @@
-"""A chat over three streams: messages in, replies out, everything else to stderr.
-
-The engine works in its own thread; this one reads its events, so that Ctrl+C is noticed at once also in the
-middle of a prompt of minutes.
-"""
+"""A chat over three streams: messages in, replies out, everything else to stderr."""
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from types import FrameType
-from typing import TextIO
 
 from alpaca_tui.chat import changes
 from alpaca_tui.chat.conversation import Message, MessageState
 from alpaca_tui.chat.session import ChatSession
+from alpaca_tui.commands.running import INTERRUPTED, OK, interrupts, stoppable
+from alpaca_tui.commands.terminal import Terminal
+from alpaca_tui.commands.timings import Timings
 from alpaca_tui.engine import protocol as p
 from alpaca_tui.errors import UserError
-
-OK, INTERRUPTED = 0, 130
-POLL_SECONDS = 0.01
-PATIENCE_SECONDS = 1.0  # what takes longer than this is reported while it lasts
-GREEN, PLAIN = "\x1b[1m\x1b[32m", "\x1b[0m"
-WORDS = {
-    p.EngineState.LOADING: "Loading",
-    p.EngineState.COMPILING: "Preparing (first run only)",
-    p.EngineState.PREFILL: "Reading",
-}
-
-
-class Terminal:
-    """The three streams, and who is at the other end of each."""
-
-    def __init__(self, source: TextIO, out: TextIO, notices: TextIO, colour: bool = False) -> None:
-        self.source, self.out, self.notices = source, out, notices
-        self.asks = source.isatty()  # a person types: prompts, notices, and Ctrl+C comes back to the prompt
-        self.colour = colour and out.isatty()
-        self._since: float | None = None
-        self._line_shown = False
-        self._editing = self.asks and out.isatty() and self._line_editor()
-
-    def write(self, text: str) -> None:
-        self.clear_progress()
-        self.out.write(text)
-        self.out.flush()
-
-    def notice(self, text: str) -> None:
-        self.clear_progress()
-        print(text, file=self.notices, flush=True)
-
-    def hint(self, text: str) -> None:
-        """A notice for a person at the keyboard only."""
-        if self.asks:
-            self.notice(text)
-
-    def progress(self, event: p.Progress) -> None:
-        """One line that is written over, from the moment on when something takes long; not into files."""
-        self._since = self._since or time.monotonic()
-        if not self.notices.isatty() or time.monotonic() - self._since < PATIENCE_SECONDS:
-            return
-        share = f"{100 * event.done // event.total:3d} %" if event.total > 0 else ""
-        self.notices.write(f"\r\x1b[K{WORDS.get(event.state, '')} {event.what} {share}".rstrip())
-        self.notices.flush()
-        self._line_shown = True
-
-    def clear_progress(self) -> None:
-        self._since = None
-        if self._line_shown:
-            self.notices.write("\r\x1b[K")
-            self.notices.flush()
-            self._line_shown = False
-
-    def read_message(self) -> str | None:
-        r"""The next message, without its newline; None at the end. `\` at a line's end joins the next."""
-        lines: list[str] = []
-        while True:
-            line = self._read_line("> " if not lines else "  ")
-            if line is None:
-                return "\n".join(lines) if lines else None
-            if not line.endswith("\\"):
-                return "\n".join([*lines, line])
-            lines.append(line[:-1])
-
-    def _read_line(self, prompt: str) -> str | None:
-        if self._editing:
-            try:
-                return input(self._coloured(prompt))
-            except EOFError:
-                return None
-            finally:
-                if self.colour:
-                    self.write(PLAIN)
-        if self.asks:
-            self.notices.write(prompt)
-            self.notices.flush()
-        line = self.source.readline()
-        return line.removesuffix("\n").removesuffix("\r") if line else None
-
-    def _coloured(self, prompt: str) -> str:
-        # \1 and \2 tell readline that what is between them takes no room on the line
-        return f"{prompt}\1{GREEN}\2" if self.colour and self._marks else prompt
-
-    def _line_editor(self) -> bool:
-        """Readline where Python has it: `input` then edits the line, and remembers those before."""
-        try:
-            import readline
-        except ImportError:
-            self._marks = False
-        else:
-            self._marks = "libedit" not in (readline.__doc__ or "")
-        return self.source is sys.stdin and self.out is sys.stdout
 
 
 class PlainChat:
     """A conversation. Raises UserError where the model cannot be loaded or a reply cannot be made."""
 
-    def __init__(self, session: ChatSession, terminal: Terminal) -> None:
+    def __init__(self, session: ChatSession, terminal: Terminal, timings: Timings | None = None) -> None:
         self.session, self.terminal = session, terminal
+        self.timings = timings or Timings()
 
     def load(self, engine: p.ChatEngine, path: Path, options: p.LoadOptions) -> None:
+        began = time.monotonic()
         self.session.start(path, norm_eps=options.norm_eps, tokenizer=options.tokenizer)
         self.session.attach(engine)
         for change in self._changes():
@@ -134,6 +38,7 @@ class PlainChat:
                     raise UserError(reason)
                 case changes.ModelReady(model):
                     self.terminal.clear_progress()
+                    self.timings.load = time.monotonic() - began
                     self._greet(model)
                     return
 
@@ -141,11 +46,14 @@ class PlainChat:
         """Exit code: 0, or 130 if Ctrl+C cut the answer short."""
         return INTERRUPTED if self._ask(message) is p.FinishReason.STOPPED else OK
 
-    def converse(self) -> int:
-        """Until the end of input (0). Ctrl+C stops a reply; at the prompt, or in a pipe, the chat (130)."""
+    def converse(self, first: str | None = None) -> int:
+        """Until the end of input (0). Ctrl+C stops a reply; at the prompt, or in a pipe, the chat (130).
+
+        `first` is the first message, where there is one already.
+        """
         while True:
             try:
-                message = self.terminal.read_message()
+                message, first = self._read() if first is None else first, None
             except KeyboardInterrupt:
                 self.terminal.write("\n")
                 return INTERRUPTED
@@ -165,6 +73,15 @@ class PlainChat:
                 continue
             if reason is p.FinishReason.STOPPED and not self.terminal.asks:
                 return INTERRUPTED
+
+    def _read(self) -> str | None:
+        if not self.terminal.asks:
+            return self.terminal.read_message()
+        self.terminal.colour("user")
+        try:
+            return self.terminal.read_message()
+        finally:
+            self.terminal.colour("default")
 
     def _greet(self, model: p.ModelInfo) -> None:
         if model.guide:
@@ -199,6 +116,7 @@ class PlainChat:
                         self.terminal.write(message.text[written:])
                         written = len(message.text)
                     case changes.MessageChanged(reply) if reply.state is not MessageState.STREAMING:
+                        self.timings.add(reply.stats or p.Stats())
                         if reply.text and not reply.text.endswith("\n"):
                             self.terminal.write("\n")
                         return self._explain(reply)
@@ -227,27 +145,4 @@ class PlainChat:
 
     def _changes(self, pressed: list[int] | None = None) -> Iterator[changes.Change]:
         """What happens, as it happens. A Ctrl+C in `pressed` stops the reply, the third one the program."""
-        told = 0
-        while True:
-            yield from self.session.pump()
-            if pressed and len(pressed) > told:
-                told = len(pressed)
-                if told > 2:
-                    raise KeyboardInterrupt
-                self.session.stop()
-            time.sleep(POLL_SECONDS)
-
-
-@contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """Collects the Ctrl+C presses in a list, instead of raising in the middle of whatever is being done."""
-    pressed: list[int] = []
-
-    def press(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
+        yield from stoppable(self.session.pump, self.session.stop, pressed)

@@ -88,7 +88,7 @@ class Scene:
         self.out, self.notices = kind(), kind()
         self.engine = ScriptedEngine(load, *replies)
         session = ChatSession(Settings(**settings), "Be brief.", explicit=frozenset(settings))
-        self.chat = PlainChat(session, Terminal(kind(typed), self.out, self.notices))
+        self.chat = PlainChat(session, Terminal(kind(typed), self.out, self.notices, color="off"))
         self.chat.load(self.engine, Path("m.gguf"), p.LoadOptions())
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c_in_a_reply_comes_back_to_the_prompt_and_an_empty_line_goes_on() 
     scene = Scene("tell\n\nnext\n", stopped, answer(" done", 6), answer("ok", 7), tty=True)
     assert scene.chat.converse() == 0
     assert scene.engine.stops == 1
-    assert scene.out.getvalue() == "half\n done\nok\n"
+    assert scene.out.getvalue() == "> half\n>  done\n> ok\n> "
     assert "stopped" in scene.notices.getvalue()
     continued, later = scene.engine.requests[1:]
     assert continued.turns[0][3] == p.Segment("half", tokens=(5,), eos=False)
@@ -169,13 +169,13 @@ def test_an_empty_line_after_a_finished_reply_means_nothing() -> None:
     assert len(scene.engine.requests) == 1
 
 
-def test_prompts_and_words_about_the_chat_go_to_stderr_and_only_for_a_person() -> None:
+def test_words_about_the_chat_go_to_stderr_and_only_to_a_person() -> None:
     scene = Scene("a\n", [p.TextChunk("b"), finished(LENGTH, 1)], tty=True)
     assert scene.chat.converse() == 0
     notices = scene.notices.getvalue()
-    for word in ("Tiny", "Ctrl+C", "> ", "512 tokens"):
+    for word in ("Tiny", "Ctrl+C", "512 tokens"):
         assert word in notices
-    assert scene.out.getvalue() == "b\n"
+    assert scene.out.getvalue() == "> b\n> "
 
 
 def test_what_the_model_forgot_is_said_once() -> None:
@@ -198,7 +198,7 @@ def test_a_reply_that_cannot_be_made_ends_a_pipe_but_not_a_conversation(reason: 
     scene = Scene("a\nb\n", failed, answer("c", 1), tty=True)
     assert scene.chat.converse() == 0
     assert "(too long)" in scene.notices.getvalue()
-    assert scene.out.getvalue() == "c\n"
+    assert scene.out.getvalue() == "> > c\n> "
     assert len(scene.engine.requests[1].turns) == 1  # what failed is not in the conversation
 
 
@@ -210,7 +210,7 @@ def test_a_full_context_is_said() -> None:
 
 def test_progress_is_shown_to_a_person_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(x * 0.7 for x in range(100))
-    monkeypatch.setattr("alpaca_tui.commands.plain.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("alpaca_tui.commands.terminal.time.monotonic", lambda: next(clock))
     events = [p.Progress(p.EngineState.COMPILING, n, 4, "matmul") for n in range(5)]
     for tty in (True, False):
         scene = Scene("", load=[*events, p.Loaded(INFO)], tty=tty)

@@ -28,24 +28,52 @@ def in_pipe(
 # --- in a pipe ---------------------------------------------------------------------------------------------
 
 
-def test_one_answer_to_stdout_and_nothing_else(parrot: Path, tmp_path: Path) -> None:
-    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "17", "-p", "你好"], tmp_path)
+TIMINGS = ["load time", "sample time", "prompt eval time", "eval time", "total time"]
+
+
+def timings_only(err: bytes) -> bool:
+    """Is nothing on stderr but the numbers at the end?"""
+    head, *lines = err.decode("utf-8").splitlines()
+    names = [line.removeprefix("llama_print_timings:").partition("=")[0].strip() for line in lines]
+    return head == "" and names == TIMINGS
+
+
+def test_a_text_and_how_it_goes_on_to_stdout_and_nothing_else(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "17", "-p", "你好\\n"], tmp_path)
+    assert done.returncode == 0 and timings_only(done.stderr)
+    assert done.stdout.decode("utf-8") == f"你好\n{SENTENCE}羊驼说：\n"
+    arguments = ["--no-display-prompt", "--no-perf", "--no-escape", "-p", "你\n"]
+    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "17", *arguments], tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode("utf-8") == SENTENCE + "羊驼说：\n"
 
 
+def test_one_answer_to_stdout_and_nothing_else(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "512", "-n", "17", "-st", "-p", "你好"], tmp_path)
+    assert done.returncode == 0 and timings_only(done.stderr)
+    assert done.stdout.decode("utf-8") == SENTENCE + "羊驼说：\n"
+
+
 def test_piped_lines_are_answered_in_utf8_under_any_locale(parrot: Path, tmp_path: Path) -> None:
-    arguments = ["-m", str(parrot), "-c", "512", "-n", "13"]
+    arguments = ["-m", str(parrot), "-c", "512", "-n", "13", "-ins"]
     done = in_pipe(arguments, tmp_path, "你好\n再见\n", LC_ALL="C", PYTHONIOENCODING="latin-1")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0 and timings_only(done.stderr)
     assert done.stdout.decode("utf-8") == f"{SENTENCE}\n" * 2
 
 
-def test_a_reply_ends_where_the_context_does(parrot: Path, tmp_path: Path) -> None:
-    done = in_pipe(["-m", str(parrot), "-c", "400", "-n", "-1", "-p", "x"], tmp_path)
+def test_a_text_ends_where_the_context_does_if_it_may_not_shift(parrot: Path, tmp_path: Path) -> None:
+    for flags in (["--no-context-shift", "-n", "-1"], ["-n", "-2"]):
+        done = in_pipe(["-m", str(parrot), "-c", "100", *flags, "-p", "x\\n"], tmp_path)
+        assert done.returncode == 0
+        text = done.stdout.decode("utf-8")
+        assert text.startswith("x\n" + SENTENCE * 3) and len(text) < 150
+        assert "context" in done.stderr.decode("utf-8")
+
+
+def test_a_text_goes_on_past_the_context(parrot: Path, tmp_path: Path) -> None:
+    done = in_pipe(["-m", str(parrot), "-c", "64", "-n", "170", "--keep", "3", "-p", "x\\n"], tmp_path)
     assert done.returncode == 0
-    assert done.stdout.decode("utf-8").startswith(SENTENCE * 3)
-    assert "context is full" in done.stderr.decode("utf-8")
+    assert done.stdout.decode("utf-8") == "x\n" + SENTENCE * 13 + "羊\n"
 
 
 @pytest.mark.parametrize(
@@ -69,9 +97,11 @@ def test_a_file_that_is_no_model_gets_one_sentence(
 
 
 def test_a_message_too_long_for_the_context_gets_one_sentence(parrot: Path, tmp_path: Path) -> None:
-    done = in_pipe(["-m", str(parrot), "-c", "200", "-p", "x" * 500], tmp_path)
-    assert done.returncode == 2
-    assert b"-c" in done.stderr and done.stderr.count(b"\n") == 1
+    for flags in (["-p", "x" * 500], ["-st", "-p", "x" * 500]):
+        done = in_pipe(["-m", str(parrot), "-c", "200", "--no-perf", *flags], tmp_path)
+        assert done.returncode == 2
+        err = done.stderr.decode("utf-8")
+        assert "-c" in err and "tokens too long" in err and err.count("\n") == 1
 
 
 def at_prompt(text: str) -> bool:

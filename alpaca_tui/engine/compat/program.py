@@ -29,11 +29,10 @@ class Rules:
     eos_stays: bool  # also interactively; else it becomes a newline there
     keeps_bos: bool  # when the context is full
     slash: bool  # `/` at a line's end returns control without a new line
-    min_ctx: int
 
 
-APRIL = Rules(False, False, False, False, False, 1)
-AUGUST = Rules(True, True, True, True, True, 8)
+APRIL = Rules(False, False, False, False, False)
+AUGUST = Rules(True, True, True, True, True)
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,26 @@ class Sampler(Protocol):
 
 
 @dataclass
+class Count:
+    seconds: float = 0.0
+    n: int = 0
+
+    @contextmanager
+    def more(self, n: int) -> Iterator[None]:
+        """Adds the seconds inside, and `n`."""
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
+        self.n += n
+
+
+@dataclass
 class Counts:
     """Seconds and tokens, for the timings at the end. An evaluation of one token counts as `eval`."""
 
-    sample: list[float] = field(default_factory=lambda: [0.0, 0])
-    prompt: list[float] = field(default_factory=lambda: [0.0, 0])
-    eval: list[float] = field(default_factory=lambda: [0.0, 0])
+    sample: Count = field(default_factory=Count)
+    prompt: Count = field(default_factory=Count)
+    eval: Count = field(default_factory=Count)
 
 
 class PromptTooLongError(Exception):
@@ -123,7 +136,7 @@ class Program:
         self.counts = Counts()
         self._model, self._vocabulary, self._sampler, self._console = model, vocabulary, sampler, console
         self._on_sampled = on_sampled
-        self._n_ctx = max(options.n_ctx, rules.min_ctx)
+        self._n_ctx = options.n_ctx
         self.prompt_tokens = self._encode(" " + options.prompt, bos=True)
         most = self._n_ctx - RESERVED
         if len(self.prompt_tokens) > most:
@@ -197,7 +210,7 @@ class Program:
         for at in range(0, len(self._next), size):
             chunk = self._next[at : at + size]
             count = self.counts.prompt if len(chunk) > 1 else self.counts.eval
-            with timed(count, len(chunk)):
+            with count.more(len(chunk)):
                 self._logits = self._model.eval(chunk, self._n_past, 1)[-1]
             self._n_past += len(chunk)
         return True
@@ -211,7 +224,7 @@ class Program:
             del self._next[-excess:]
 
     def _sample(self) -> None:
-        with timed(self.counts.sample, 1):
+        with self.counts.sample.more(1):
             token = self._sampler.sample(self._logits, list(self._last))
         self._on_sampled(token)
         self._last.append(token)
@@ -332,12 +345,3 @@ class Program:
 
     def _encode(self, text: str, bos: bool = False) -> list[int]:
         return self._vocabulary.encode(text, bos=bos, space_prefix=False)
-
-
-@contextmanager
-def timed(count: list[float], n: int) -> Iterator[None]:
-    """Adds the seconds inside, and `n`, to `count`."""
-    start = time.perf_counter()
-    yield
-    count[0] += time.perf_counter() - start
-    count[1] += n

@@ -174,4 +174,4 @@ def test_ctrl_c_asks_the_user_and_a_second_one_is_told_apart() -> None:
 def test_counts_for_the_timings() -> None:
     run = Run(APRIL, [5, 6, 7], [], prompt="Once upon a time", n_predict=3, n_batch=4)
     counts = run.program.counts
-    assert (counts.prompt[1], counts.eval[1], counts.sample[1]) == (4, 3, 3)  # 5 of the prompt: 4 and 1
+    assert (counts.prompt.n, counts.eval.n, counts.sample.n) == (4, 3, 3)  # 5 of the prompt: 4 and 1
