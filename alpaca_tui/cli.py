@@ -15,7 +15,7 @@ from typing import NoReturn
 from alpaca_tui import __version__
 from alpaca_tui.commands.flags import Parser, nearest
 from alpaca_tui.errors import UserError
-from alpaca_tui.system import set_utf8_console
+from alpaca_tui.system import restart_in_utf8, set_utf8_console
 
 # verb -> (what stands after it in the usage line, what it does)
 VERBS = {
@@ -60,6 +60,7 @@ Long flags can be written with - or _ (--top-k, --top_k). Examples:
 
 def run() -> NoReturn:
     """The program. Leaves with 0; 2 after one sentence about what was wrong; 130 after Ctrl+C."""
+    restart_in_utf8()
     set_utf8_console()
     try:
         code = main(sys.argv[1:])

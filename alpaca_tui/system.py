@@ -12,7 +12,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,6 @@ def set_utf8_console() -> None:
             _quietly(reconfigure, encoding="utf-8", errors="replace")
     if sys.platform == "win32":
         _quietly(_ask_windows, _windows_console)
-    else:
-        _utf8_locale(os.environ)
 
 
 def lock_memory() -> str:
@@ -104,24 +102,19 @@ def lock_memory() -> str:
     return _linux_lock(ctypes.CDLL(None, use_errno=True))
 
 
-def _utf8_locale(environ: MutableMapping[str, str]) -> None:
-    """A UTF-8 character set for C libraries where the locale has another.
+def restart_in_utf8() -> None:
+    """Starts the program anew where the locale is not UTF-8, in Python's UTF-8 mode (PEP 540).
 
-    GNU readline looks at the environment, not at Python: under LC_ALL=C it would take the bytes of a Chinese
-    character for Meta keys. Only LC_CTYPE changes; LC_ALL, which would overrule it, becomes LANG.
+    Then the command line and the names of files are UTF-8, too. Windows has them in Unicode anyway.
     """
-    import locale
+    if sys.platform == "win32" or sys.flags.utf8_mode or _is_utf8(sys.getfilesystemencoding()):
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
-    if locale.nl_langinfo(locale.CODESET).upper().replace("-", "") == "UTF8":
-        return
-    for name in ("C.UTF-8", "en_US.UTF-8", "UTF-8"):
-        try:
-            locale.setlocale(locale.LC_CTYPE, name)
-        except locale.Error:
-            continue
-        environ["LANG"] = environ.pop("LC_ALL", environ.get("LANG", "C"))
-        environ["LC_CTYPE"] = name
-        return
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 # --- Linux -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -244,18 +245,20 @@ def test_windows_memory() -> None:
     assert system._windows_memory(Kernel32([])) == 123456789
 
 
+@pytest.mark.parametrize("page", [936, 65001])
 def test_windows_console_speaks_utf8_and_escapes_and_gets_its_code_pages_back(
-    monkeypatch: pytest.MonkeyPatch,
+    page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_exit: list[Any] = []
     monkeypatch.setattr(system.atexit, "register", lambda call, *args: at_exit.append((call, args)))
     kernel32 = Kernel32([])
+    kernel32.code_pages = {"in": page, "out": page}
     system._windows_console(kernel32)
     assert kernel32.code_pages == {"in": 65001, "out": 65001}
     assert kernel32.modes == {0xFFFFFFF5: 7}
     for call, args in at_exit:
         call(*args)
-    assert kernel32.code_pages == {"in": 936, "out": 936}
+    assert kernel32.code_pages == {"in": page, "out": page}
 
 
 def test_windows_answers_nothing_where_the_dll_is_not_there() -> None:
@@ -278,12 +281,50 @@ def test_console_is_utf8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) ->
     assert sys.stdin.readline() == "\ufffd\n"
 
 
+def gbk_locale(folder: Path) -> list[dict[str, str]]:
+    """The variables of a locale that is zh_CN in GBK, where the system can make one."""
+    if shutil.which("localedef") is None:
+        return []
+    made = folder / "zh_CN.GBK"
+    subprocess.run(["localedef", "-f", "GBK", "-i", "zh_CN", str(made)], capture_output=True, check=False)
+    return [{"LOCPATH": str(folder), "LC_ALL": "zh_CN.GBK", "PYTHONUTF8": "0"}] if made.is_dir() else []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has code pages instead")
-def test_readline_is_told_of_utf8_under_lc_all_c() -> None:
+def test_the_program_starts_anew_in_utf8_where_the_locale_is_not(tmp_path: Path) -> None:
     code = (
-        "import locale, os, sys; from alpaca_tui import system; system.set_utf8_console();"
-        "print(locale.nl_langinfo(locale.CODESET), os.environ.get('LC_ALL'), os.environ['LANG'], '羊驼')"
+        "import sys; from alpaca_tui import system; system.restart_in_utf8();"
+        "print(ascii(sys.argv[1]), sys.flags.utf8_mode, sys.getfilesystemencoding())"
     )
-    environ = {**os.environ, "LC_ALL": "C", "LANG": "xx"}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=True)
-    assert done.stdout.decode("utf-8").split() == ["UTF-8", "None", "C", "羊驼"]
+    for variables in (
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        *gbk_locale(tmp_path),
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C.UTF-8"},
+    ):
+        environ = {**os.environ, **variables}
+        done = subprocess.run(
+            [sys.executable, "-c", code, "羊驼.gguf"], env=environ, capture_output=True, text=True, check=True
+        )
+        name, mode, encoding = done.stdout.split()
+        assert (name, encoding) == (ascii("羊驼.gguf"), "utf-8")
+        assert mode == "1" or variables["LC_ALL"] == "C.UTF-8"
+
+
+def test_what_counts_as_utf8() -> None:
+    names = ("utf-8", "UTF8", "utf_8", "gbk", "cp936", "ascii")
+    assert [system._is_utf8(name) for name in names] == [True, True, True, False, False, False]
+
+
+def test_memory_is_locked_or_the_reason_is_said() -> None:
+    class Libc:
+        def __init__(self, result: int) -> None:
+            self.result = result
+
+        def mlockall(self, flags: int) -> int:
+            assert flags == 7
+            ctypes.set_errno(12)
+            return self.result
+
+    assert system._linux_lock(Libc(0)) == ""
+    assert "ulimit -l" in system._linux_lock(Libc(-1))
