@@ -1,0 +1,1 @@
+"""Grammars that a reply has to match."""
