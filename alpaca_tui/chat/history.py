@@ -13,6 +13,10 @@ class PromptHistory:
         self._position: int | None = None  # None: at the draft
         self._draft = ""
 
+    def begin_with(self, older: list[str]) -> None:
+        """Puts what was typed in earlier chats before what is there."""
+        self._entries = [*older, *self._entries][-LIMIT:]
+
     def add(self, text: str) -> None:
         """Remembers a text, the same one twice in a row only once, and goes back to the end."""
         if text.strip() and (not self._entries or self._entries[-1] != text):

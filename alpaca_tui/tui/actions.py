@@ -49,6 +49,8 @@ class Actions(BaseApp, inherit_bindings=False):
         focused = self.focused
         if isinstance(focused, SettingRow) and focused.cancel_typing():
             return
+        if not replying and self.prompt.has_focus and self.cancel_edit():
+            return
         if isinstance(focused, SettingRow) or not self.prompt.has_focus:
             self.main.set_focus(self.prompt)
         if not replying and self.main.has_class("narrow") and self.main.has_class("with-sidebar"):
@@ -56,15 +58,15 @@ class Actions(BaseApp, inherit_bindings=False):
 
     def action_regenerate(self) -> None:
         if not self.session.regenerate():
-            self._cannot("nothing_to_regenerate")
+            self.cannot("nothing_to_regenerate")
         self.pump()
 
     def action_continue_reply(self) -> None:
         if not self.session.continue_reply():
-            self._cannot("nothing_to_continue")
+            self.cannot("nothing_to_continue")
         self.pump()
 
-    def _cannot(self, otherwise: str) -> None:
+    def cannot(self, otherwise: str) -> None:
         """Says why something does not work now."""
         if self.session.busy:
             key = "busy_now"
@@ -83,15 +85,18 @@ class Actions(BaseApp, inherit_bindings=False):
     def show_version(self, message_id: int, step: int) -> None:
         """Another version of a message."""
         if self.session.busy:
-            self._cannot("busy_now")
+            self.cannot("busy_now")
         else:
             self.session.choose_version(self.session.conversation[message_id], step)
         self.pump()
 
     def action_version_of_last(self, step: int) -> None:
-        reply = self.session.conversation.last_reply
-        if reply is not None:
-            self.show_version(reply.id, step)
+        """Another version of the last message that has several."""
+        conversation = self.session.conversation
+        for message in reversed(conversation.path()):
+            if len(conversation.siblings(message)) > 1:
+                self.show_version(message.id, step)
+                return
 
     def action_example(self, index: int) -> None:
         text = self.welcome_page.example(index)
@@ -99,12 +104,6 @@ class Actions(BaseApp, inherit_bindings=False):
             self.history.add(text)
             self.session.submit(text)
             self.pump()
-
-    def action_new_chat(self) -> None:
-        for text in self.session.new_chat():
-            self.history.add(text)
-        self.main.set_focus(self.prompt)
-        self.pump()
 
     # --- Ctrl+C --------------------------------------------------------------------------------------------
 
@@ -128,7 +127,7 @@ class Actions(BaseApp, inherit_bindings=False):
                 self.main.set_focus(self.prompt)
             case Step.TAKE_BACK:
                 self.take_back()
-            case Step.CLEAR:
+            case Step.CLEAR if not self.cancel_edit():
                 self.history.add(self.prompt.text)
                 self.prompt.replace_text("")
                 self.notice.flash(say("draft_cleared"))
@@ -138,7 +137,7 @@ class Actions(BaseApp, inherit_bindings=False):
                 self.notice.flash(say("quit_busy"), ARMED)
             case Step.QUIT:
                 await self.action_quit()
-            case Step.WAIT:
+            case Step.WAIT | Step.CLEAR:
                 pass
         self.pump()
 
@@ -196,7 +195,7 @@ class Actions(BaseApp, inherit_bindings=False):
         if self.session.reload():
             self.notice.clear_kept()
         else:
-            self._cannot("no_model_now")
+            self.cannot("no_model_now")
         self.pump()
 
     def action_help(self) -> None:

@@ -19,17 +19,20 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from alpaca_tui import resources
+from alpaca_tui import resources, system
 from alpaca_tui.chat import changes
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.chat.recorder import Recorder
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
+from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.workshop import Workshop
 from alpaca_tui.engine.protocol import ChatEngine
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import patches, themes
 from alpaca_tui.tui.actions import WIDE, Actions
+from alpaca_tui.tui.chats import CHAT_COMMANDS, ChatActions
 from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.face import Face
 from alpaca_tui.tui.keymap import KEYS, app_bindings
@@ -55,7 +58,7 @@ MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
+class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -76,12 +79,15 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
         norm_eps: float | None = None,
         tokenizer: Path | None = None,
         workshop: Workshop | None = None,
+        archive: Archive | None = None,
         config: Config | None = None,
     ) -> None:
         patches.apply()
         super().__init__()
         self.strings = Strings(language)
-        self.session = ChatSession(settings, instruction, explicit=explicit)
+        self.archive = archive or Archive(None)
+        self.recorder = Recorder(self.archive)
+        self.session = ChatSession(settings, instruction, explicit=explicit, recorder=self.recorder)
         self.history = PromptHistory()
         self.ladder = Ladder()
         self._engine_factory = engine_factory
@@ -131,6 +137,7 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
     def on_mount(self) -> None:
         self.main.set_focus(self.prompt)
         self._timer = self.set_interval(TICK, self._tick, pause=True)
+        self.begin_chats()
         path = self.wanted_model
         try:
             path = path or resources.guide_model()
@@ -207,6 +214,7 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
                 self._timer.resume()
             else:
                 self._timer.pause()
+        self.watch_saving()
 
     def _show(self, change: changes.Change) -> None:
         session, transcript = self.session, self.transcript
@@ -263,7 +271,8 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
 
     @on(Prompt.Submitted)
     def _submitted(self, event: Prompt.Submitted) -> None:
-        self.session.submit(event.text)
+        if not self.sent_edit(event.text):
+            self.session.submit(event.text)
         self.pump()
 
     @on(Prompt.Scroll)
@@ -282,6 +291,10 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
     @on(events.Click, "#more")
     def _more(self) -> None:
         self.transcript.to_end()
+
+    @on(Prompt.Version)
+    def _version(self, event: Prompt.Version) -> None:
+        self.action_version_of_last(event.step)
 
     @on(Prompt.Quit)
     async def _quit(self) -> None:
@@ -306,6 +319,8 @@ class AlpacaApp(Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
                 method = getattr(self, f"action_{key.action}")
                 text = say(key.help)
                 yield SystemCommand(text[:1].upper() + text[1:], key.shown, method)
+        for name in CHAT_COMMANDS:
+            yield SystemCommand(say(f"do_{name}"), "", getattr(self, f"action_{name}"))
         for step, name in ((-1, "do_version_back"), (1, "do_version_on")):
             yield SystemCommand(say(name), "", partial(self.action_version_of_last, step))
         for name, does in self.tailoring_commands():
@@ -341,6 +356,7 @@ def run_app(
         norm_eps=norm_eps,
         tokenizer=tokenizer,
         workshop=workshop,
+        archive=Archive(system.data_dir()),
         config=config,
     )
     try:
@@ -348,4 +364,5 @@ def run_app(
     finally:
         app.close_setup()
         app.session.close()
+        app.end_chats()
     return result if result is not None else app.return_code or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from textual.app import App
@@ -9,6 +10,7 @@ from textual.screen import Screen
 
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.session import ChatSession
+from alpaca_tui.chat.store.chats import Summary
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
@@ -24,6 +26,7 @@ class BaseApp(App[int], inherit_bindings=False):
     strings: Strings
     history: PromptHistory
     ladder: Ladder
+    newest: Sequence[Summary]  # chats that an empty one offers to go on with
 
     # Made in compose(). Held here, since on the way out they are looked for when they are gone already.
     transcript: Transcript
@@ -35,6 +38,11 @@ class BaseApp(App[int], inherit_bindings=False):
     status_bar: StatusBar
 
     @property
+    def unsaved(self) -> bool:
+        """Is the chat in memory only?"""
+        raise NotImplementedError
+
+    @property
     def main(self) -> Screen[Any]:
         """The chat's own screen, whatever is open over it."""
         return self.screen_stack[0]
@@ -42,6 +50,20 @@ class BaseApp(App[int], inherit_bindings=False):
     @property
     def modal_open(self) -> bool:
         return len(self.screen_stack) > 1
+
+    def cannot(self, otherwise: str) -> None:
+        """Says why something does not work now."""
+        raise NotImplementedError
+
+    def cancel_edit(self) -> bool:
+        """Leaves the message that is edited in the prompt as it is. False if none is."""
+        raise NotImplementedError
+
+    def show_title(self) -> None:
+        raise NotImplementedError
+
+    def welcome(self) -> None:
+        raise NotImplementedError
 
     def pump(self) -> None:
         """Takes in what happened in the session and shows it."""

@@ -47,10 +47,12 @@ class Face(BaseApp, inherit_bindings=False):
 
     def show_title(self) -> None:
         questions = [m for m in self.session.conversation.path() if m.role is Role.USER]
-        title = first_line(questions[0].text, 50) if questions else self.strings("new_chat")
+        title = self.session.conversation.title or (questions[0].text if questions else "")
+        title = first_line(title, 50) or self.strings("new_chat")
         name = self.model_name()
         description = clean(self.session.model.description) if self.session.model else ""
         parts = [title, name, description] if description and description != name else [title, name]
+        parts += [self.strings("not_saved")] if self.unsaved else []
         self.title_line.update(" · ".join(part for part in parts if part))
 
     def show_prompt_hint(self) -> None:
@@ -66,6 +68,8 @@ class Face(BaseApp, inherit_bindings=False):
     def welcome(self) -> None:
         """Who answers, or is going to."""
         say, session, page = self.strings, self.session, self.welcome_page
+        newest = [(chat.id, first_line(chat.title or chat.draft)) for chat in self.newest]
+        page.show_newest(say("welcome_newest"), newest)
         model = session.model
         guide = (
             model.guide if model else self.wanted_model is None and session.model_path == self._guide_path()

@@ -2,6 +2,7 @@
 
 DOT = "●"
 RING = "○"
+PIN = "★"
 CARET = "▌"
 FULL, EMPTY = "▓", "░"
 TRACK, KNOB, FILLED = "─", "●", "━"

@@ -31,6 +31,7 @@ KEYS = (
     Key("interrupt", "ctrl+c", "interrupt", "Ctrl+C", "group_talk", "do_interrupt", palette=False),
     Key("escape", "escape", "escape", "Esc", "group_talk", "do_stop", palette=False),
     Key("copy", "ctrl+y", "copy", "Ctrl+Y", "group_transcript", "do_copy"),
+    Key("chats", "ctrl+s,f3", "chats", "Ctrl+S  F3", "group_program", "do_chats"),
     Key("new_chat", "ctrl+n", "new_chat", "Ctrl+N", "group_program", "do_new_chat"),
     Key("open_model", "ctrl+o,f2", "open_model", "Ctrl+O  F2", "group_program", "do_open_model"),
     Key("setup", "f9", "setup", "F9", "group_program", "do_setup"),

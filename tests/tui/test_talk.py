@@ -265,7 +265,7 @@ async def test_the_palette_has_every_command() -> None:
         titles = {command.title for command in c.app.get_system_commands(c.app.screen)}
         assert {"新对话", "重新回答，成为另一个版本", "退出"} <= titles
         await c.press("ctrl+p")
-        await c.until(lambda: "重新加载模型" in c.text())
+        await c.until(lambda: "打开模型" in c.text())
         await c.press(*"新对话")
         await c.until(lambda: "搜索命令" not in c.text())
 

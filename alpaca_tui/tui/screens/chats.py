@@ -160,7 +160,7 @@ class ChatsScreen(ModalScreen[None]):
         self.look()
 
     def look(self, keep: int | None = None, note: str = "") -> None:
-        """Asks for the chats that have the words of the filter; then marks the chat `keep` and says `note`."""
+        """Asks for the chats that have the words of the filter; then marks chat `keep` and says `note`."""
         self._asked += 1
         self.run_worker(self._look(self._asked, self._filter.value, keep, note), exit_on_error=False)
 

@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import setup_en, tailoring_en
+from alpaca_tui.tui.strings import chats_en, setup_en, tailoring_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -160,6 +160,7 @@ TEXTS = {
     "do_version_on": "Later version of the last reply",
     "do_theme": "Colours",
     "palette_placeholder": "Search for a command…",
+    **chats_en.TEXTS,
     **setup_en.TEXTS,
     **tailoring_en.TEXTS,
 }

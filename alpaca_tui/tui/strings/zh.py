@@ -1,6 +1,6 @@
 """简体中文。"""
 
-from alpaca_tui.tui.strings import setup_zh, tailoring_zh
+from alpaca_tui.tui.strings import chats_zh, setup_zh, tailoring_zh
 
 TEXTS = {
     "new_chat": "新对话",
@@ -159,6 +159,7 @@ TEXTS = {
     "do_version_on": "最后一条回答的下一个版本",
     "do_theme": "颜色主题",
     "palette_placeholder": "搜索命令……",
+    **chats_zh.TEXTS,
     **setup_zh.TEXTS,
     **tailoring_zh.TEXTS,
 }

@@ -72,6 +72,13 @@ class Entry(Protocol):
     @property
     def lines(self) -> Sequence[Line]: ...
 
+    @property
+    def built(self) -> bool:
+        """Is `height` certain, and can it be drawn?"""
+        ...
+
+    def build(self) -> object: ...
+
     def set_width(self, width: int) -> None: ...
 
     def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
@@ -84,6 +91,10 @@ class MemoryLine:
 
     height = 2
     lines: Sequence[Line] = ()
+    built = True
+
+    def build(self) -> None:
+        """There is nothing to do."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -145,11 +156,16 @@ class MessageRows:
         document.append(self.message.text[self._taken :])
         self._taken = len(self.message.text)
 
+    @property
+    def wrapped_for(self) -> int:
+        """The cells of text in a row, as it is wrapped now; 0: not yet."""
+        return self._width
+
     def set_width(self, width: int) -> None:
         """Wraps for a transcript of `width` cells; 0 as long as it is not on the screen."""
         if not width:
             return
-        width = max(min(width - len(BAR), MAX_TEXT), MIN_TEXT)
+        width = text_width(width)
         if width != self._width:
             self._width = width
             if self.document is not None:
@@ -245,6 +261,8 @@ class MessageRows:
         else:
             name = say("guide_name") if message.by_guide else clean(message.model) or say("assistant")
             left = Content.styled(name, "bold $quiet")
+        if message.edited:
+            left += Content.styled(f" · {say('edited')}", "$quiet")
         right = self._info()
         space = self._width - left.cell_length - right.cell_length
         if space < 2:
@@ -289,6 +307,11 @@ class MessageRows:
                 return Content.styled(f"{say('empty_note')} ", "$quiet") + anew
             case _:
                 return None
+
+
+def text_width(width: int) -> int:
+    """The cells for text in a row of a transcript of `width` cells."""
+    return max(min(width - len(BAR), MAX_TEXT), MIN_TEXT)
 
 
 def _same(pair: tuple[tuple[int, Row], tuple[int, Row]]) -> bool:

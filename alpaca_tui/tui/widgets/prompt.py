@@ -61,6 +61,13 @@ class Prompt(TextArea):
             super().__init__()
             self.where = where
 
+    class Version(Message):
+        """Left (-1) or Right (1) in an empty prompt: another version of the last message."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
     class Quit(Message):
         """Ctrl+D in an empty prompt."""
 
@@ -129,6 +136,18 @@ class Prompt(TextArea):
             self.action_delete_right()
         else:
             self.post_message(self.Quit())
+
+    def action_cursor_left(self, select: bool = False) -> None:
+        if self.text or select:
+            super().action_cursor_left(select)
+        else:
+            self.post_message(self.Version(-1))
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        if self.text or select:
+            super().action_cursor_right(select)
+        else:
+            self.post_message(self.Version(1))
 
     def action_up(self) -> None:
         """In the first row, the message before; else the row above."""

@@ -23,6 +23,7 @@ MEBI, GIBI = 1 << 20, 1 << 30
 Hint = tuple[str, str, str]
 STOP: Hint = ("Esc", "stop", "key_stop")
 CANCEL: Hint = ("^C", "interrupt", "key_cancel")
+CHATS: Hint = ("^S", "chats", "key_chats")
 ANEW: Hint = ("^R", "regenerate", "key_regenerate")
 GO_ON: Hint = ("F6", "continue_reply", "key_continue")
 MODEL: Hint = ("^O", "open_model", "key_model")
@@ -103,7 +104,7 @@ def hints_for(status: Status) -> Sequence[Hint]:
         case _:
             go_on = (GO_ON,) if status.can_continue else ()
             talk = (ANEW,) if status.talked else ()
-            return (*go_on, *talk, HELP, SETTINGS, MODEL, PALETTE, QUIT)
+            return (*go_on, *talk, HELP, CHATS, SETTINGS, MODEL, PALETTE, QUIT)
 
 
 def _hint(hint: Hint, say: Strings) -> Content:

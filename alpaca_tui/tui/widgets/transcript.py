@@ -2,6 +2,10 @@
 
 One widget draws all messages: a virtual list of rows, of which only the visible ones are made. Textual lays
 out every child of a container again whenever one of them grows; here a reply that grows changes one number.
+
+A message is read and wrapped when it comes near to the screen; until then its height is a guess, so that a
+chat of thousands of messages opens as fast as a short one. When a guess turns out wrong, what is on screen
+stays where it is.
 """
 
 from __future__ import annotations
@@ -18,8 +22,11 @@ from textual.strip import Strip
 from alpaca_tui.chat.conversation import Conversation, Message
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.message import Entry, MemoryLine, MessageRows, Painter
+from alpaca_tui.tui.widgets.slot import Slot
 
 TOP = 1  # blank rows above the first message
+MAX_ROUNDS = 8  # of building what came into view because what was built is lower than was guessed
+LINES = 1 << 20  # numbers of lines that each entry has for itself: those of others need not be known
 
 
 class Transcript(ScrollView, can_focus=False):
@@ -42,31 +49,43 @@ class Transcript(ScrollView, can_focus=False):
         self._strings = strings
         self._entries: list[Entry] = []
         self._starts: list[int] = [TOP]  # the first row of each entry, and the row behind the last
-        self._first_lines: list[int] = [0]  # the number of the first line of each, and of one more
+        self._building = False
 
     # --- what is shown -------------------------------------------------------------------------------------
 
     @property
     def messages(self) -> list[MessageRows]:
-        return [entry for entry in self._entries if isinstance(entry, MessageRows)]
+        """All messages, wrapped: for a short chat."""
+        return [slot.build() for slot in self._slots]
 
-    def _find(self, message: Message) -> tuple[int, MessageRows] | None:
+    @property
+    def _slots(self) -> list[Slot]:
+        return [entry for entry in self._entries if isinstance(entry, Slot)]
+
+    def _find(self, message: Message) -> tuple[int, Slot] | None:
         """A message, and the index of its entry; newest first, since that is the one that changes."""
         for index in range(len(self._entries) - 1, -1, -1):
             entry = self._entries[index]
-            if isinstance(entry, MessageRows) and entry.message is message:
+            if isinstance(entry, Slot) and entry.message is message:
                 return index, entry
         return None
 
     def show_path(self, conversation: Conversation) -> None:
         """Draws another path. What both have in common at the beginning stays as it is."""
-        shown = {id(rows.message): rows for rows in self.messages}
+        shown = {id(slot.message): slot for slot in self._slots}
         path = conversation.path()
-        self._entries = [shown.get(id(m)) or self._make(m, conversation) for m in path]
-        for rows in self.messages:
-            rows.set_last(rows.message is path[-1])
+        self._entries = []
+        for message in path:
+            slot = shown.get(id(message)) or self._make(message)
+            slot.set_version(conversation)
+            slot.set_last(message is path[-1])
+            self._entries.append(slot)
+        if not any(id(message) in shown for message in path):
+            self.following = True  # another conversation
         self.screen.clear_selection()
         self._measure()
+        self._build()
+        self.refresh()
 
     def show_anew(self, conversation: Conversation) -> None:
         """Draws everything again, as in another language."""
@@ -75,33 +94,37 @@ class Transcript(ScrollView, can_focus=False):
 
     def add(self, message: Message, conversation: Conversation) -> None:
         """A message at the end, which comes into view."""
-        if self.messages:
-            self.messages[-1].set_last(False)
-        self._entries.append(self._make(message, conversation))
+        slots = self._slots
+        if slots:
+            slots[-1].set_last(False)
+        slot = self._make(message)
+        slot.set_version(conversation)
+        self._entries.append(slot)
         self.following = True
         self._measure()
+        self._build()
 
-    def _make(self, message: Message, conversation: Conversation) -> MessageRows:
-        siblings = conversation.siblings(message)
-        rows = MessageRows(message, self._strings, (siblings.index(message) + 1, len(siblings)))
-        rows.set_width(self._width)
-        return rows
+    def _make(self, message: Message) -> Slot:
+        slot = Slot(message, self._strings)
+        slot.set_width(self._width)
+        return slot
 
     def grown(self, message: Message) -> None:
         """Text was added to a reply."""
         if found := self._find(message):
-            index, rows = found
-            height, lines = rows.height, len(rows.lines)
+            index, slot = found
+            rows = slot.build()
+            height = rows.height
             first = rows.grown()
-            if (rows.height, len(rows.lines)) != (height, lines):
+            if rows.height != height:
                 self._measure(index)
             self._redraw(index, first)
 
     def changed(self, message: Message) -> None:
         """The state of a message changed."""
         if found := self._find(message):
-            index, rows = found
-            rows.changed()
+            index, slot = found
+            slot.build().changed()
             self._measure(index)
             self._redraw(index, 0)
 
@@ -109,7 +132,7 @@ class Transcript(ScrollView, can_focus=False):
         """Puts the memory line before a question, or takes it away."""
         self._entries = [entry for entry in self._entries if not isinstance(entry, MemoryLine)]
         for index, entry in enumerate(self._entries):
-            if isinstance(entry, MessageRows) and entry.message.id == question_id:
+            if isinstance(entry, Slot) and entry.message.id == question_id:
                 line = MemoryLine(self._strings("memory_begins"))
                 line.set_width(self._width)
                 self._entries.insert(index, line)
@@ -126,13 +149,42 @@ class Transcript(ScrollView, can_focus=False):
     def _measure(self, index: int = 0) -> None:
         """Counts the rows from an entry on, and goes to the end where that is followed."""
         entries = self._entries[index:]
-        start, line = (self._starts[index], self._first_lines[index]) if index else (TOP, 0)
+        start = self._starts[index] if index else TOP
         self._starts[index:] = accumulate((entry.height for entry in entries), initial=start)
-        lines = (len(entry.lines) + 1 for entry in entries)  # a blank line between two
-        self._first_lines[index:] = accumulate(lines, initial=line)
         self.virtual_size = Size(self._width, self._starts[-1])
         if self.following or self.scroll_y > self.max_scroll_y:
             self._move(self.max_scroll_y)
+
+    def _at(self, row: int) -> int:
+        """The index of the entry that a row belongs to."""
+        return max(min(bisect_right(self._starts, row) - 1, len(self._entries) - 1), 0)
+
+    def _build(self) -> None:
+        """Wraps the messages in view and a screenful above and below. The top row stays what it is."""
+        height = self.size.height
+        if self._building or not height or not self._width:
+            return
+        self._building = True
+        try:
+            for _ in range(MAX_ROUNDS):
+                top = int(self.max_scroll_y if self.following else self.scroll_y)
+                first, last = self._at(top - height), self._at(top + 2 * height)
+                todo = [entry for entry in self._entries[first : last + 1] if not entry.built]
+                if not todo:
+                    return
+                index = self._at(top)
+                guessed, share = not self._entries[index].built, self._share(index, top)
+                inside = top - self._starts[index]
+                for entry in todo:
+                    entry.set_width(self._width)
+                    entry.build()
+                self._measure(first)
+                if not self.following:
+                    if guessed:
+                        inside = round(share * self._entries[index].height)
+                    self._move(self._starts[index] + inside, at_once=True)
+        finally:
+            self._building = False
 
     def _redraw(self, index: int, first: int) -> None:
         """Draws the rows of an entry from `first` on, and what is below them."""
@@ -144,14 +196,15 @@ class Transcript(ScrollView, can_focus=False):
     def on_resize(self) -> None:
         """Wraps for the new width. What was at the top stays there, unless the end is followed."""
         row = self.scroll_offset.y
-        index = max(min(bisect_right(self._starts, row) - 1, len(self._entries) - 1), 0)
+        index = self._at(row)
         share = self._share(index, row)
         for entry in self._entries:
             entry.set_width(self._width)
         self._measure()
         if not self.following and self._entries:
             height = self._entries[index].height
-            self._move(self._starts[index] + round(share * height))
+            self._move(self._starts[index] + round(share * height), at_once=True)
+        self._build()
         self.refresh()
 
     def _share(self, index: int, row: int) -> float:
@@ -177,38 +230,41 @@ class Transcript(ScrollView, can_focus=False):
             selection.get_span if selection else lambda line: None,
             self.screen.get_visual_style("screen--selection", partial=True),
         )
-        segments = self._entries[index].draw(row - self._starts[index], self._first_lines[index], painter)
+        segments = self._entries[index].draw(row - self._starts[index], index * LINES, painter)
         return Strip(segments).adjust_cell_length(width, base.rich_style)
 
     # --- selecting -----------------------------------------------------------------------------------------
 
-    def _plain_lines(self) -> list[str]:
+    def _plain_lines(self, first: int, last: int) -> list[str]:
+        """The lines with these numbers and between; a blank one behind each message but the last."""
         lines: list[str] = []
-        for entry in self._entries:
-            lines += [line.plain for line in entry.lines]
-            lines.append("")
+        for index in range(first // LINES, min(last // LINES + 1, len(self._entries))):
+            begin = first % LINES if index == first // LINES else 0
+            end = last % LINES if index == last // LINES else LINES
+            own = [line.plain for line in self._entries[index].lines]
+            lines += [*own, ""][begin : end + 1]
         return lines
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        lines = self._plain_lines()
-        if not lines:
+        if not self._entries:
             return None
         start = selection.start or Offset(0, 0)
-        end = selection.end or Offset(len(lines[-1]), len(lines) - 1)
-        picked = lines[start.y : end.y + 1]  # lines that are gone meanwhile select nothing
+        bottom = len(self._entries) - 1
+        end = selection.end or Offset(LINES, bottom * LINES + len(self._entries[bottom].lines) - 1)
+        picked = self._plain_lines(start.y, end.y)  # lines that are gone meanwhile select nothing
         if not picked:
             return None
-        if end.y < len(lines):
+        index = end.y // LINES
+        if index <= bottom and end.y % LINES <= len(self._entries[index].lines):
             picked[-1] = picked[-1][: end.x]
         picked[0] = picked[0][start.x :]
         return "\n".join(picked), "\n"
 
     def select_lines(self, first: int, last: int) -> None:
-        """Selects whole lines, by their numbers in the transcript."""
-        lines = self._plain_lines()
-        last = min(last, len(lines) - 1)
-        if 0 <= first <= last:
-            self.screen.selections = {self: Selection(Offset(0, first), Offset(len(lines[last]), last))}
+        """Selects whole lines, by their numbers: those of entry `i` begin at `i * LINES`."""
+        lines = self._plain_lines(first, last)
+        if lines:
+            self.screen.selections = {self: Selection(Offset(0, first), Offset(len(lines[-1]), last))}
 
     async def on_click(self, event: events.Click) -> None:
         """A double click selects a paragraph, a triple one a message (and not the whole conversation)."""
@@ -217,23 +273,26 @@ class Transcript(ScrollView, can_focus=False):
             event.stop()
             _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
             if offset is not None:
-                index = bisect_right(self._first_lines, offset.y) - 1
+                index = offset.y // LINES
                 if event.chain == 2:
                     self.select_lines(offset.y, offset.y)
-                else:
-                    self.select_lines(self._first_lines[index], self._first_lines[index + 1] - 2)
+                elif index < len(self._entries):
+                    lines = len(self._entries[index].lines)
+                    self.select_lines(index * LINES, index * LINES + lines - 1)
         await self.broker_event("click", event)
 
     # --- moving --------------------------------------------------------------------------------------------
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self.following = new_value >= self.max_scroll_y
+        if not self._building:
+            self.following = new_value >= self.max_scroll_y
+            self._build()
         self.screen.set_class(not self.following, "scrolled-up")
 
-    def _move(self, y: float) -> None:
+    def _move(self, y: float, at_once: bool = False) -> None:
         """Forced: whether there is a scroll bar is known only after the next layout."""
-        self.scroll_to(y=y, animate=False, force=True)
+        self.scroll_to(y=y, animate=False, force=True, immediate=at_once)
 
     def page(self, direction: int) -> None:
         self._move(self.scroll_y + direction * max(self.size.height - 2, 1))

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from alpaca_tui.tui import glyphs
 
 EXAMPLES = 3
+NEWEST = 3
 
 
 class Welcome(VerticalScroll, can_focus=False):
@@ -23,8 +24,8 @@ class Welcome(VerticalScroll, can_focus=False):
         scrollbar-size-vertical: 1;
         Static { height: auto; margin: 0 0 1 0; max-width: 76; }
         #welcome-who { text-style: bold; }
-        #welcome-what, #welcome-real, #welcome-try { color: $quiet; }
-        #welcome-try { margin: 1 0 0 0; }
+        #welcome-what, #welcome-real { color: $quiet; }
+        #welcome-try, #welcome-newest { color: $quiet; margin: 1 0 0 0; }
         .example {
             color: $act; margin: 0; padding: 0 1; pointer: pointer;
             &:hover { background: $panel; }
@@ -39,10 +40,14 @@ class Welcome(VerticalScroll, can_focus=False):
         }
         self._links = [Static("", classes="example") for _ in range(EXAMPLES)]
         self._examples: list[str] = []
+        self._newest_title = Static("", id="welcome-newest", markup=False)
+        self._newest = [Static("", classes="example") for _ in range(NEWEST)]
 
     def compose(self) -> ComposeResult:
         yield from self._parts.values()
         yield from self._links
+        yield self._newest_title
+        yield from self._newest
 
     def show(
         self,
@@ -61,6 +66,17 @@ class Welcome(VerticalScroll, can_focus=False):
             if link.display:
                 markup = f"[@click=app.example({index})]{glyphs.AFTER} $text[/]"
                 link.update(Content.from_markup(markup, text=self._examples[index]))
+
+    def show_newest(self, title: str, chats: Sequence[tuple[int, str]]) -> None:
+        """Offers chats to go on with: their ids and titles."""
+        self._newest_title.update(title)
+        self._newest_title.display = bool(chats)
+        for index, link in enumerate(self._newest):
+            link.display = index < len(chats)
+            if link.display:
+                chat, text = chats[index]
+                markup = f"[@click=app.open_chat({chat})]{glyphs.AFTER} $text[/]"
+                link.update(Content.from_markup(markup, text=text))
 
     def example(self, index: int) -> str:
         return self._examples[index] if index < len(self._examples) else ""
