@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
+from alpaca_tui.engine.grammar.matcher import Grammars
 from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.protocol import Adapter, FinishReason, ModelInfo, RopeOptions, SamplingParams, Stats
 from alpaca_tui.engine.sampling import Sampler, checked
@@ -54,6 +55,7 @@ class Engine:
         self._file = file
         self._context = Context(executor)
         self._account = Account()
+        self._grammars = Grammars(tokenizer)
         self._reply: Reply | None = None
         self._stop = threading.Event()
 
@@ -186,7 +188,7 @@ class Engine:
     def generate(
         self,
         ids: Sequence[int],
-        sampling: SamplingParams | None = None,
+        sampling: SamplingParams | Sampler | None = None,
         *,
         max_tokens: int = -1,
         stop: str | Sequence[str] = (),
@@ -194,6 +196,7 @@ class Engine:
         on_progress: OnProgress | None = None,
         refit: Refit | None = None,
         lookup: bool = True,
+        begun: str = "",
     ) -> Iterator[Token]:
         """The tokens that follow `ids`, as they are made, each with the text that it adds.
 
@@ -204,7 +207,9 @@ class Engine:
         tokens while these are evaluated. `refit(tokens so far)` may give a shorter context, ending with
         these, to go on with when the context is full. An `n_batch` above that of the load takes more memory
         from then on; where that is not free, the prompt goes in smaller batches. `lookup`: where the reply
-        repeats what stands in the context, several tokens are evaluated at once; the tokens are the same.
+        repeats what stands in the context, several tokens are evaluated at once; the tokens are the same. `begun`: text
+        that a grammar has matched already, where `ids` end with the beginning of the reply. A `sampler`
+        instead of parameters goes on where its last reply ended, with its draws and the state of mirostat.
 
         The iterator may be dropped half way. It ends, with a RuntimeError, when another call takes its place.
         Raises UserError where `ids` are empty, too many, or no tokens of this model.
@@ -218,7 +223,7 @@ class Engine:
             self._context,
             self.tokenizer,
             tokens,
-            Sampler(sampling or SamplingParams(), self._executor.n_vocab),
+            self.sampler(sampling or SamplingParams(), begun),
             max_tokens=max_tokens,
             stop=(stop,) if isinstance(stop, str) else stop,
             n_batch=n_batch or self._n_batch,
@@ -229,6 +234,18 @@ class Engine:
         )
         self._reply = reply
         return self._run(reply)
+
+    def sampler(self, sampling: SamplingParams | Sampler, begun: str = "") -> Sampler:
+        """A sampler for `generate`, at the beginning of the grammar that it has, or behind the text `begun`.
+
+        Raises UserError for parameters that cannot be, and for a grammar that is wrong or does not match.
+        """
+        params = sampling.params if isinstance(sampling, Sampler) else checked(sampling)
+        constraint = self._grammars.matcher(params, begun)
+        if isinstance(sampling, Sampler):
+            sampling.constraint = constraint
+            return sampling
+        return Sampler(params, self._executor.n_vocab, self.tokenizer, constraint)
 
     def _run(self, reply: Reply) -> Iterator[Token]:
         tokens = iter(reply)

@@ -208,6 +208,7 @@ class Reply:
         self._on_progress = on_progress
         self._refit = refit
         self._sampled: list[int] = []
+        self._said = list(prompt)  # with what was sampled, and with what left the context since
         self._lookahead = Lookahead(account)
 
     @property
@@ -236,6 +237,8 @@ class Reply:
             if self._gate.hit:
                 self.reason = FinishReason.STOP_TEXT
                 self.stats = replace(self.stats, stop_index=self._gate.index)
+            elif self.sampler.complete:
+                self.reason = FinishReason.END
             elif len(self._sampled) == self._max_tokens:
                 self.reason = FinishReason.LENGTH
             elif self._stopped():
@@ -244,11 +247,12 @@ class Reply:
 
     def _sample(self, logits: Logits, begin: float) -> int:
         start = time.perf_counter()
-        token = self.sampler.sample(logits, self._context.tokens)
+        token = self.sampler.sample(logits, self._said)
         now = time.perf_counter()
         self._count(generate_seconds=now - start, sample_seconds=now - start)
         if not self._vocabulary.is_eog(token):
             self._sampled.append(token)
+            self._said.append(token)
             first = 0.0 if len(self._sampled) > 1 else now - begin
             self._count(generated_tokens=1, first_token_seconds=first)
         return token

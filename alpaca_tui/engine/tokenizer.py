@@ -35,6 +35,7 @@ class Tokenizer:
         self.bos, self.eos, self.unk = vocab.bos, vocab.eos, vocab.unk
         self._add_bos = vocab.add_bos and vocab.bos >= 0
         self._space_prefix = vocab.add_space_prefix
+        self._pieces = vocab.pieces
         self._texts = [_text(*entry) for entry in zip(vocab.pieces, vocab.types, strict=True)]
         self._ends = frozenset(
             i
@@ -67,6 +68,11 @@ class Tokenizer:
     def piece(self, token: int) -> bytes:
         """The bytes that a token stands for: U+2581 is a space, a control token nothing."""
         return self._texts[token]
+
+    def token_of(self, text: str) -> int | None:
+        """The token that is spelled like this in the vocabulary, control tokens included."""
+        piece = text.replace(" ", "\u2581").encode()
+        return next((i for i, each in enumerate(self._pieces) if each == piece), None)
 
     def is_eog(self, token: int) -> bool:
         """Whether the token ends a reply."""

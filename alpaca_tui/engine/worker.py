@@ -327,6 +327,7 @@ class EngineWorker:
             on_progress=on_progress,
             refit=refit,
             lookup=self._lookup,
+            begun=request.begun,
         )
         # New parameters, and a stop, may have come just before the engine could hear of them.
         engine.set_sampling(job.sampling)
