@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -20,13 +21,26 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from alpaca_tui.engine import state
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
 from alpaca_tui.engine.grammar.matcher import Grammars
 from alpaca_tui.engine.lookup import Account
-from alpaca_tui.engine.protocol import Adapter, FinishReason, ModelInfo, RopeOptions, SamplingParams, Stats
+from alpaca_tui.engine.memory import batch_fits, check_memory
+from alpaca_tui.engine.protocol import (
+    Adapter,
+    ContextCut,
+    FinishReason,
+    ModelInfo,
+    RopeOptions,
+    SamplingParams,
+    Stats,
+)
 from alpaca_tui.engine.sampling import Sampler, checked
+from alpaca_tui.engine.state import Identity
 from alpaca_tui.engine.threads import thread_count
+from alpaca_tui.engine.window import common_prefix
 from alpaca_tui.errors import UserError
+from alpaca_tui.files.state_file import Head
 
 if TYPE_CHECKING:
     from alpaca_tui.engine.tokenizer import Tokenizer
@@ -78,14 +92,13 @@ class Engine:
         """The model in `path`, ready to run.
 
         `n_ctx`: tokens of context, by default the model's own, at most 2048. `n_threads`: by default one
-        for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `cache_type`: keys and values
-        in "f16", or in "q8_0", which takes half of the memory. `tokenizer`: a
-        tokenizer.model to use instead of what the file has. `norm_eps`: for the formats of 2023, which do
-        not carry it (default 1e-6). `rope`: how positions become angles, instead of as the file says.
-        `loras` are applied in their order; with `lora_base`, a file of the same model in f16, to its weights
-        instead of to those of `path`.
-        `on_progress(stage, done, total, what)` hears of stage "load" and
-        "compile"; what it raises ends the load.
+        for each usable core. `n_batch`: prompt tokens evaluated in one go, at most. `cache_type`: keys and
+        values in "f16", or in "q8_0", which takes half of the memory. `tokenizer`: a tokenizer.model to use
+        instead of what the file has. `norm_eps`: for the formats of 2023, which do not carry it (default
+        1e-6). `rope`: how positions become angles, instead of as the file says. `loras` are applied in their
+        order; with `lora_base`, a file of the same model in f16, to its weights instead of to those of
+        `path`. `on_progress(stage, done, total, what)` hears of stage "load" and "compile"; what it raises
+        ends the load.
 
         Raises UserError: the file is missing, damaged or unsupported; it does not fit in memory; that many
         threads cannot be.
@@ -137,7 +150,7 @@ class Engine:
 
     @property
     def executor(self) -> Executor:
-        """The model by itself, for callers with a loop of their own; what it evaluates is not in `context`."""
+        """The model by itself, for callers with a loop of their own: `context` does not hear of that."""
         return self._executor
 
     @property
@@ -169,6 +182,64 @@ class Engine:
             raise ValueError(f"there are no tokens {start} to {stop} in this context")
         if stop > start:
             self._context.shift(start, stop)
+
+    def save_state(
+        self,
+        path: str | Path,
+        *,
+        cut: ContextCut = ContextCut(0),  # noqa: B008 (frozen)
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Writes what the context holds to a file; only the tokens in use take room in it.
+
+        `cut` goes with it, for whoever cuts conversations. False, and the file is as before, where
+        `cancelled()` came true meanwhile. Raises UserError where the file cannot be written.
+        """
+        tokens, seconds = self._context.tokens, self.seconds_per_token
+        return state.save(
+            Path(path),
+            self.identity,
+            self._executor,
+            tokens,
+            seconds=seconds,
+            cut=cut,
+            cancelled=cancelled,
+        )
+
+    def restore_state(self, path: str | Path, ids: Sequence[int] | None = None) -> int:
+        """Takes up what `save_state` wrote, as far as it is the beginning of `ids` (None: all of it).
+
+        The number of tokens that are in the context then. The file may be of a larger or a smaller context.
+        Raises UserError for a file that is damaged, or of another model or other settings.
+        """
+        head = self.state_head(Path(path))
+        n = len(head.tokens) if ids is None else common_prefix(head.tokens, ids)
+        self.restore(Path(path), head, min(n, self.model.n_ctx))
+        return len(self._context.tokens)
+
+    def state_head(self, path: Path) -> Head:
+        """What a saved state says of itself. Raises UserError as `restore_state`."""
+        return state.check(path, self.identity, self._executor)
+
+    def restore(self, path: Path, head: Head, n: int, seconds: float = float("inf")) -> None:
+        """The first n tokens of a state. Raises `files.state_file.TooSlowError` where that takes longer."""
+        self._reply = None
+        self._context.restore(path, head, n, seconds)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What a saved state must have in common with this model and its settings."""
+        return self._executor.identity()
+
+    @property
+    def state_bytes(self) -> int:
+        """How large a state of the present context would be."""
+        return sum(self._executor.state_sizes(len(self._context.tokens)))
+
+    @property
+    def seconds_per_token(self) -> float:
+        """What a token of a prompt takes, as last measured; 0 before that."""
+        return self._context.seconds_per_token
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """What the model says after each of `ids`, from an empty context: float32 [len(ids), n_vocab].
@@ -318,53 +389,6 @@ class Engine:
                 f"{self.model.n_ctx}; shorten it, or load the model with a larger context (-c)."
             )
         return tokens
-
-
-def check_memory(file: ModelFile, n_ctx: int, n_batch: int, cache_type: str = "f16") -> None:
-    """Raises UserError where the model with this context needs more memory than is free."""
-    from alpaca_tui.engine.memory import required_memory
-    from alpaca_tui.system import available_memory
-
-    def required(n: int) -> int:
-        return required_memory(file.hparams, file.tensors, n, n_batch, cache_type).total
-
-    free = available_memory()
-    needed = required(n_ctx)
-    if free is None or needed <= free:
-        return
-    fits = largest_context(required, free, n_ctx)
-    advice = (
-        f"-c {fits} would fit" if fits else "no context is small enough; use a smaller model or quantisation"
-    )
-    raise UserError(
-        f"{file.path.name} with a context of {n_ctx} needs {_gib(needed)} of memory, but only {_gib(free)} "
-        f"are free: {advice}."
-    )
-
-
-def batch_fits(file: ModelFile, n_ctx: int, n_batch: int) -> bool:
-    """Are the buffers for batches of `n_batch` tokens small enough for the memory that is free?"""
-    from alpaca_tui.engine.memory import required_memory
-    from alpaca_tui.system import available_memory
-
-    free = available_memory()
-    return free is None or required_memory(file.hparams, file.tensors, n_ctx, n_batch).buffers <= free
-
-
-def largest_context(required: Callable[[int], int], free: int, n_ctx: int) -> int:
-    """The largest context below `n_ctx` whose `required(n)` bytes fit in `free`; 0 where none does.
-
-    Rounded down to a multiple of 256, or of 8 below that; 8 is the smallest that can be set.
-    """
-    low, high = 0, n_ctx
-    while low < high - 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if required(middle) <= free else (low, middle)
-    return low // 256 * 256 or low // 8 * 8
-
-
-def _gib(n: int) -> str:
-    return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 
 
 def _is_guide(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from alpaca_tui.engine.lookup import Account, Lookahead
 from alpaca_tui.engine.protocol import FinishReason, Stats
 from alpaca_tui.engine.sampling import Sampler
+from alpaca_tui.engine.state import Identity, restore
 from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.engine.tokenizer import Utf8Stream
 from alpaca_tui.engine.window import common_prefix
+from alpaca_tui.files.state_file import Head
 
 Logits = NDArray[np.float32]
+MANY = 16  # tokens of a batch that says how fast prompts are evaluated
 NOTHING: Logits = np.empty(0, np.float32)
 OnProgress = Callable[[int, int], None]  # tokens done, of how many
 Refit = Callable[[list[int]], Sequence[int] | None]
@@ -38,6 +42,9 @@ class Executor(Protocol):
     def progress(self) -> float: ...
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Logits: ...
     def shift(self, start: int, stop: int, end: int) -> None: ...
+    def state_sizes(self, n: int) -> list[int]: ...
+    def state_pieces(self, n: int) -> Iterator[NDArray[np.uint8]]: ...
+    def identity(self) -> Identity: ...
     def request_stop(self) -> None: ...
     def clear_stop(self) -> None: ...
     def set_threads(self, n_threads: int) -> None: ...
@@ -70,7 +77,9 @@ class Context:
         self.model = model
         self.tokens: list[int] = []
         self.n_threads: int | None = None
-        self.n_shifted = 0  # tokens that left by `shift` so far
+        self.n_shifted = 0  # tokens that left by `shift` since a reply last looked
+        self.n_restored = 0  # tokens that were read from a file since then
+        self.seconds_per_token = 0.0  # of a prompt, as last measured; 0: not yet
         self._n_evaluating = 0
 
     @property
@@ -94,6 +103,13 @@ class Context:
         del self.tokens[start:stop]
         self.n_shifted += stop - start
 
+    def restore(self, path: Path, head: Head, n: int, seconds: float) -> None:
+        """The first n tokens of a saved state instead of what is in the cache. Raises as `state.restore`."""
+        self.tokens = []
+        restore(path, head, self.model, n, seconds)
+        self.tokens = list(head.tokens[:n])
+        self.n_restored = n
+
     def eval(self, tokens: Sequence[int], n_logits: int, keep: int | None = None) -> Logits:
         """Evaluates at most `n_batch` tokens behind those in the cache: float32 [n_logits, n_vocab].
 
@@ -104,10 +120,13 @@ class Context:
         if n_threads is not None:
             self.model.set_threads(n_threads)
         self._n_evaluating = len(tokens)
+        begin = time.perf_counter()
         try:
             logits = self.model.eval(tokens, len(self.tokens), n_logits)
         finally:
             self._n_evaluating = 0
+        if len(tokens) >= MANY:
+            self.seconds_per_token = (time.perf_counter() - begin) / len(tokens)
         self.tokens.extend(tokens[:keep])
         return logits
 
@@ -197,7 +216,13 @@ class Reply:
     ) -> None:
         self.sampler = sampler
         self.reason: FinishReason | None = None
-        self.stats = Stats(n_ctx=context.model.n_ctx, seed=sampler.seed)
+        self.stats = Stats(
+            n_ctx=context.model.n_ctx,
+            seed=sampler.seed,
+            restored_tokens=context.n_restored,
+            shifted_tokens=context.n_shifted,
+        )
+        context.n_restored = context.n_shifted = 0
         self._context = context
         self._vocabulary = vocabulary
         self._prompt = prompt
@@ -281,9 +306,9 @@ class Reply:
         return room if self._max_tokens < 0 else min(room, self._max_tokens - len(self._sampled))
 
     def _make_room(self) -> Logits:
-        before = self._context.n_shifted
         prompt = self._refit(self._sampled) if self._refit else None
-        self._count(shifted_tokens=self._context.n_shifted - before)
+        self._count(shifted_tokens=self._context.n_shifted)
+        self._context.n_shifted = 0
         if prompt is None:
             self.reason = FinishReason.CONTEXT
             return NOTHING

@@ -5,6 +5,7 @@ Why they lie in this order: see `kernels/attention.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,22 @@ class KvCache:
     def addresses(self, layer: int) -> Addresses:
         start = self._data.ctypes.data + layer * self._offsets[-1]
         return Addresses(*(start + offset for offset in self._offsets[:-1]))
+
+    def sizes(self, n: int) -> list[int]:
+        """Bytes of each of the pieces that hold the first n positions; the same for a cache of any n_ctx."""
+        one = [
+            rows * int(np.prod(shape[2:])) * dtype.itemsize
+            for rows, shape, dtype in zip((-(-n // LANES), n) * 2, self._shapes, self._dtypes, strict=True)
+        ]
+        return [size for size in one if size for _ in range(self._shapes[0][0])] * self.n_layer
+
+    def pieces(self, n: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """Views of the bytes that hold the first n positions: by layer, part and head. Writable."""
+        for layer in range(self.n_layer):
+            for part, rows in zip(self.parts(layer), (-(-n // LANES), n) * 2, strict=True):
+                for head in part:
+                    if head[:rows].size:
+                        yield head[:rows].reshape(-1).view(np.uint8)
 
     def parts(self, layer: int) -> Parts:
         """Views of a layer's parts."""

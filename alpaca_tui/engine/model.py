@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alpaca_tui.engine import plan, rope
+from alpaca_tui.engine import plan, rope, state
 from alpaca_tui.engine.aligned import ALIGNMENT, aligned, up
 from alpaca_tui.engine.kv_cache import POSITIONS, KvCache
 from alpaca_tui.engine.lora import EMBEDDING, Loras
@@ -296,6 +296,18 @@ class Model:
             start, stop, end, turn[0].ctypes.data, turn[1].ctypes.data, scratch.ctypes.data, stride
         )
         self._team.run(self._steps(plan.shift(self._shape, self._cache, move)))
+
+    def state_sizes(self, n: int) -> list[int]:
+        """Bytes of each piece of the cache's first n positions; they do not depend on n_ctx."""
+        return self._cache.sizes(n)
+
+    def state_pieces(self, n: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """The pieces themselves, to be read or written."""
+        return self._cache.pieces(n)
+
+    def identity(self) -> state.Identity:
+        """What a saved state must have in common with this model."""
+        return state.identity(self._file, self.hparams, self._cache.type, self._loras)
 
     def _make_room(self, n_logits: int) -> None:
         width = 4 * padded_rows(self.n_vocab)

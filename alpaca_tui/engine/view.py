@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from alpaca_tui.engine import window as w
-from alpaca_tui.engine.protocol import ContextCut, GenerateRequest, WhenFull
+from alpaca_tui.engine.protocol import ContextCut, GenerateRequest, Segment, WhenFull
 from alpaca_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from alpaca_tui.engine.tokenizer import Tokenizer
 
 
 class View:
@@ -97,6 +101,20 @@ class View:
             f"This message is {excess} tokens too long for the context of {self._n_ctx}: shorten it, or load "
             "the model with a larger context (-c)."
         )
+
+
+def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:
+    """The tokens of `segments`, one after the other. Tokens that this vocabulary has not are encoded anew."""
+    out: list[int] = []
+    for segment in segments:
+        tokens = segment.tokens
+        if tokens is not None and all(0 <= token < tokenizer.n_vocab for token in tokens):
+            out += tokenizer.encode("", bos=segment.bos, space_prefix=False)  # BOS, where the model has one
+            out += tokens
+        else:
+            out += tokenizer.encode(segment.text, bos=segment.bos, space_prefix=segment.space_prefix)
+        out += [tokenizer.eos] * (segment.eos and tokenizer.eos >= 0)  # -1: this model has none
+    return out
 
 
 def full(n_ctx: int, when_full: WhenFull) -> str:

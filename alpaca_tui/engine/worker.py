@@ -1,8 +1,8 @@
 """The engine behind the interface: one thread that owns it, commands in, events out.
 
-Imports the standard library and the protocol only: NumPy, Numba and the engine come in the thread, with the
-first load. The thread is a daemon that touches no screen; nothing here waits for it but `close`, and that for
-two seconds at most.
+Imports the standard library, and of this program what does so itself: NumPy, Numba and the engine come in the
+thread, with the first load. The thread is a daemon that touches no screen; nothing here waits for it but
+`close`, and that for two seconds at most.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gc
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,21 +31,22 @@ from alpaca_tui.engine.protocol import (
     LoadOptions,
     Progress,
     SamplingParams,
-    Segment,
     StateChanged,
     Stats,
     TextChunk,
 )
 from alpaca_tui.engine.threads import thread_count
+from alpaca_tui.engine.view import View, encode, full
 from alpaca_tui.errors import UserError
 
 if TYPE_CHECKING:
     from alpaca_tui.engine.engine import Engine
-    from alpaca_tui.engine.tokenizer import Tokenizer
-    from alpaca_tui.engine.view import View
+    from alpaca_tui.engine.keeper import Keeper
 
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
+PUT_AWAY_SECONDS = 1.7  # of these, for saving the context
+IDLE_SECONDS = 30.0  # after which the context is saved, in case that the program does not end well
 OUT_OF_MEMORY = "The computer ran out of memory: load a smaller model or a smaller context (-c)."
 
 
@@ -90,6 +92,7 @@ class EngineWorker:
         self._lookup = True  # as in the options of the load
         self._cut = ContextCut(0)  # what the interface believes to be in context
         self._memory = ContextCut(0)  # the same as the engine's context counts it
+        self._keeper: Keeper | None = None  # as long as there is an engine
         self._prefilled = (0, 0)  # tokens of the prompt that are evaluated, of how many
         self._shown = 0  # of them, as told by `poll`
         self._closed = False
@@ -196,15 +199,30 @@ class EngineWorker:
     # --- the thread's side ---------------------------------------------------------------------------------
 
     def _main(self) -> None:
-        while (job := self._commands.get()) is not None:
+        while (job := self._next_job()) is not None:
             if isinstance(job, _Load):
                 self._load(job)
             else:
                 self._generate(job)
         try:
-            self._drop_engine()
+            end = time.monotonic() + PUT_AWAY_SECONDS
+            self._drop_engine(lambda: time.monotonic() > end)
         except Exception:  # the program is ending: nobody is left to be told
             log.exception("the model could not be closed")
+
+    def _next_job(self) -> _Load | _Generate | None:
+        try:
+            return self._commands.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            self._put_away(lambda: not self._commands.empty())
+            return self._commands.get()
+
+    def _put_away(self, cancelled: Callable[[], bool]) -> None:
+        try:
+            if self._keeper:
+                self._keeper.put_away(self._memory, cancelled)
+        except Exception:  # a state is a convenience
+            log.exception("the state of a conversation is not kept")
 
     def _emit(self, *events: Event) -> None:
         with self._lock:
@@ -226,7 +244,10 @@ class EngineWorker:
                 state = EngineState.STOPPING if following.cancel.is_set() else following.first_state
             self._set_state(state)
 
-    def _drop_engine(self) -> None:
+    def _drop_engine(self, cancelled: Callable[[], bool]) -> None:
+        """Closes the model, when its context is saved or `cancelled` has come true."""
+        self._put_away(cancelled)
+        self._keeper = None
         engine, self._engine = self._engine, None
         if engine:
             engine.close()
@@ -243,7 +264,7 @@ class EngineWorker:
 
         options = job.options
         try:
-            self._drop_engine()
+            self._drop_engine(job.cancel.is_set)
             if job.cancel.is_set():
                 raise _Cancelled
             engine = self._opener()(
@@ -266,6 +287,7 @@ class EngineWorker:
         else:
             self._cut = self._memory = ContextCut(0)
             self._lookup = options.lookup
+            self._keeper = self._keep(engine, options)
             with self._lock:
                 self._engine, n_threads = engine, self._n_threads
             if n_threads is not None:
@@ -278,6 +300,12 @@ class EngineWorker:
 
             self._open_engine = Engine.load
         return self._open_engine
+
+    def _keep(self, engine: Engine, options: LoadOptions) -> Keeper:
+        from alpaca_tui.engine.keeper import Keeper
+        from alpaca_tui.engine.state_store import StateStore
+
+        return Keeper(engine, StateStore() if options.saved_states else None)
 
     def _generate(self, job: _Generate) -> None:
         engine = self._engine
@@ -294,11 +322,11 @@ class EngineWorker:
         self._leave(job, EngineState.IDLE, finished)
 
     def _reply(self, job: _Generate, engine: Engine) -> Finished:
-        from alpaca_tui.engine.view import View, full
-
-        request, n_ctx = job.request, engine.model.n_ctx
+        request, n_ctx, keeper = job.request, engine.model.n_ctx, self._keeper
+        assert keeper is not None
         prefix = encode(engine.tokenizer, request.prefix)
         turns = [encode(engine.tokenizer, turn) for turn in request.turns] or [[]]
+        self._memory = keeper.restore(request, prefix, turns, self._memory, job.cancel.is_set)
         try:
             view = View(request, prefix, turns, n_ctx, engine.context, self._memory, engine.shift)
         except UserError as error:
@@ -317,6 +345,8 @@ class EngineWorker:
             with self._lock:
                 self._prefilled, self._shown = (done, total), done
                 self._events.append(Progress(EngineState.PREFILL, done, total))
+            if done == total and not engine.stats.generated_tokens:
+                keeper.prompt_evaluated(request, self._memory)
 
         tokens = engine.generate(
             view.tokens,
@@ -338,7 +368,8 @@ class EngineWorker:
             if token.text:
                 self._emit(TextChunk(token.text))
         reason = engine.finish_reason or FinishReason.STOPPED
-        message = full(n_ctx, request.when_full) if reason is FinishReason.CONTEXT else ""
+        keeper.reply_made(request, self._memory)
+        message = full(n_ctx, request.when_full) if reason is FinishReason.CONTEXT else keeper.trouble
         return Finished(reason, engine.stats, engine.reply_tokens, message)
 
     def _see(self, view: View) -> None:
@@ -347,20 +378,6 @@ class EngineWorker:
         if ContextCut(0) not in (view.cut, self._cut) or view.cut != self._cut:
             self._emit(view.cut)
         self._cut = view.cut
-
-
-def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:
-    """The tokens of `segments`, one after the other. Tokens that this vocabulary has not are encoded anew."""
-    out: list[int] = []
-    for segment in segments:
-        tokens = segment.tokens
-        if tokens is not None and all(0 <= token < tokenizer.n_vocab for token in tokens):
-            out += tokenizer.encode("", bos=segment.bos, space_prefix=False)  # BOS, where the model has one
-            out += tokens
-        else:
-            out += tokenizer.encode(segment.text, bos=segment.bos, space_prefix=segment.space_prefix)
-        out += [tokenizer.eos] * (segment.eos and tokenizer.eos >= 0)  # -1: this model has none
-    return out
 
 
 def _sentence(error: Exception) -> str:

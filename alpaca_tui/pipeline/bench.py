@@ -127,7 +127,7 @@ def bench(
 
     Raises UserError where the model cannot be loaded. Ctrl+C ends a measurement at once.
     """
-    from alpaca_tui.engine.engine import check_memory
+    from alpaca_tui.engine.memory import check_memory
     from alpaca_tui.engine.model import Model
     from alpaca_tui.files.model_file import open_model
 

@@ -230,7 +230,7 @@ def load_model(
 
     Raises UserError as Engine.load does.
     """
-    from alpaca_tui.engine.engine import check_memory
+    from alpaca_tui.engine.memory import check_memory
     from alpaca_tui.engine.model import Model
     from alpaca_tui.engine.tokenizer import Tokenizer
     from alpaca_tui.files.model_file import open_model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alpaca_tui.engine import Engine, Sampling
-from alpaca_tui.engine.engine import largest_context
+from alpaca_tui.engine.memory import largest_context
 from alpaca_tui.engine.protocol import FinishReason
 from alpaca_tui.errors import UserError
 from alpaca_tui.system import usable_cores
