@@ -46,6 +46,7 @@ class Text:
         self._begin = p.Segment(prompt, bos=True, space_prefix=True)
         self._old: list[p.Segment] = []  # behind the prompt, and evaluated
         self._new: list[p.Segment] = []  # and what is not yet
+        self._begun = False
         self._prompt, self._keep = prompt, keep
         self._show_prompt = show_prompt
         self._turns = turns or Turns()
@@ -54,6 +55,11 @@ class Text:
 
     def run(self) -> int:
         """Exit code: 0, or 130 after Ctrl+C."""
+        if self._interactive:
+            ends = "\\ and Enter end" if self._terminal.multiline else "Enter ends"
+            self._terminal.hint(
+                f"Ctrl+C interrupts the model; {ends} your turn, and / before that its line.\n"
+            )
         if self._show_prompt:
             self._terminal.colour("prompt")
             self._write(self._prompt)
@@ -80,6 +86,7 @@ class Text:
             self._write(text)
 
         finished = self._running.reply(request, show)
+        self._begun = True
         self._old += self._new
         self._new = []
         reason, text = finished.reason, "".join(shown)
@@ -99,8 +106,7 @@ class Text:
 
     def _next(self) -> p.GenerateRequest:
         """The request for what follows. The prompt cannot leave before it was evaluated once: it must fit."""
-        first = not self._old and self._keep >= 0 and not self._request.negative
-        if first:
+        if not self._begun and self._keep >= 0 and not self._request.negative:
             return replace(self._request, prefix=(), turns=((self._begin, *self._new),))
         return replace(self._request, prefix=(self._begin,), turns=(tuple(self._old), tuple(self._new)))
 
