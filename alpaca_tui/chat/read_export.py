@@ -164,9 +164,10 @@ def _stats(data: Any) -> Stats | None:
         raise _WrongError("'stats' is no object")
     values: dict[str, Any] = {}
     for field in fields(Stats):
-        value = data.get(field.name, field.default)
-        whole = isinstance(field.default, int)
-        if type(value) not in ((int,) if whole else (int, float)) or not 0 <= value < 1 << 53:
+        default: Any = field.default
+        value = data.get(field.name, default)
+        kinds = (int,) if isinstance(default, int) else (int, float)
+        if type(value) not in kinds or not min(default, 0) <= value < 1 << 53:
             raise _WrongError(f"{field.name} = {value!r:.40} is impossible")
         values[field.name] = value
     return Stats(**values)

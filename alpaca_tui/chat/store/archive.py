@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from alpaca_tui.chat.store import search
-from alpaca_tui.chat.store.schema import migrate
+from alpaca_tui.chat.store.schema import check_version, migrate
 from alpaca_tui.chat.store.trouble import StoreTroubleError, trouble_of
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ def connect(path: Path | str, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Con
     """
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
+        check_version(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -90,15 +90,19 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def check_version(connection: sqlite3.Connection) -> None:
+    """Raises StoreTroubleError for a file that a newer program made; it is not touched."""
+    if _version(connection) > len(MIGRATIONS):
+        raise StoreTroubleError(Trouble.NEWER)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the file to the newest version, or not at all. StoreTroubleError for one that is newer."""
+    """Brings the file to the newest version, or not at all."""
     if _version(connection) == len(MIGRATIONS):
         return
     with transaction(connection):  # another program may be doing the same
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise StoreTroubleError(Trouble.NEWER)
-        for statement in (statement for step in MIGRATIONS[version:] for statement in step):
+        done = _version(connection)
+        for statement in (statement for step in MIGRATIONS[done:] for statement in step):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
