@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from alpaca_tui.engine import state
 from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, Reply, Token
 from alpaca_tui.engine.grammar.matcher import Grammars
+from alpaca_tui.engine.guidance import Guidance, second_context
 from alpaca_tui.engine.lookup import Account
 from alpaca_tui.engine.memory import batch_fits, check_memory
 from alpaca_tui.engine.protocol import (
@@ -70,6 +71,7 @@ class Engine:
         self._context = Context(executor)
         self._account = Account()
         self._grammars = Grammars(tokenizer)
+        self._second: Context | None = None  # for guidance, once that was wanted
         self._reply: Reply | None = None
         self._stop = threading.Event()
 
@@ -268,6 +270,8 @@ class Engine:
         refit: Refit | None = None,
         lookup: bool = True,
         begun: str = "",
+        negative: Sequence[int] | None = None,
+        n_instead: int = 0,
     ) -> Iterator[Token]:
         """The tokens that follow `ids`, as they are made, each with the text that it adds.
 
@@ -278,9 +282,11 @@ class Engine:
         tokens while these are evaluated. `refit(tokens so far)` may give a shorter context, ending with
         these, to go on with when the context is full. An `n_batch` above that of the load takes more memory
         from then on; where that is not free, the prompt goes in smaller batches. `lookup`: where the reply
-        repeats what stands in the context, several tokens are evaluated at once; the tokens are the same. `begun`: text
-        that a grammar has matched already, where `ids` end with the beginning of the reply. A `sampler`
-        instead of parameters goes on where its last reply ended, with its draws and the state of mirostat.
+        repeats what stands in the context, several tokens are evaluated at once; the tokens are the same.
+        `begun`: text that a grammar has matched already, where `ids` end with the beginning of the reply. A
+        `sampler` instead of parameters goes on where its last reply ended: draws, and mirostat's state.
+        With a `cfg_scale` above 1 the reply is led away from what would follow if `negative` stood in the
+        place of the first `n_instead` of `ids`; that takes a second context, and twice the time.
 
         The iterator may be dropped half way. It ends, with a RuntimeError, when another call takes its place.
         Raises UserError where `ids` are empty, too many, or no tokens of this model.
@@ -290,11 +296,19 @@ class Engine:
             raise UserError("There is nothing to continue: the prompt has no tokens; give it at least one.")
         self._begin()
         self._make_room(n_batch)
+        sampler = self.sampler(sampling or SamplingParams(), begun)
+        guidance = None
+        if negative is not None and sampler.params.cfg_scale > 1:
+            if self._second is None:
+                self._second = second_context(self._executor)
+            guidance = Guidance(
+                self._second, self._checked(negative, self.model.n_ctx), tokens[: max(n_instead, 0)]
+            )
         reply = Reply(
             self._context,
             self.tokenizer,
             tokens,
-            self.sampler(sampling or SamplingParams(), begun),
+            sampler,
             max_tokens=max_tokens,
             stop=(stop,) if isinstance(stop, str) else stop,
             n_batch=n_batch or self._n_batch,
@@ -302,6 +316,7 @@ class Engine:
             on_progress=on_progress,
             refit=refit,
             account=self._account if lookup else None,
+            guidance=guidance,
         )
         self._reply = reply
         return self._run(reply)

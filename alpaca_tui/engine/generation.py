@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from alpaca_tui.engine.stopped import Stopped
 from alpaca_tui.engine.tokenizer import Utf8Stream
 from alpaca_tui.engine.window import common_prefix
 from alpaca_tui.files.state_file import Head
+
+if TYPE_CHECKING:
+    from alpaca_tui.engine.guidance import Guidance
 
 Logits = NDArray[np.float32]
 MANY = 16  # tokens of a batch that says how fast prompts are evaluated
@@ -40,6 +43,9 @@ class Executor(Protocol):
 
     @property
     def progress(self) -> float: ...
+    @property
+    def cache_bytes(self) -> int: ...
+    def twin(self) -> Self: ...
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Logits: ...
     def shift(self, start: int, stop: int, end: int) -> None: ...
     def state_sizes(self, n: int) -> list[int]: ...
@@ -193,7 +199,8 @@ class Reply:
     `prompt` is evaluated as far as the context does not hold it yet, then tokens are sampled and evaluated
     until the model ends, `max_tokens` (< 0: no limit) or a stop text is reached, `stopped()` says so, or
     the context is full. `refit(tokens so far)` may then give a shorter context, ending with these, to go on
-    with. With an `account`, tokens are drafted where that pays: see `engine.lookup`.
+    with. With an `account`, tokens are drafted where that pays: see `engine.lookup`; not with `guidance`,
+    which leads the reply by the `cfg_scale` of the sampler's parameters.
 
     `stats` is up to date at every moment; `reason` is set at the end; `tokens` are the ids without those of a
     stop text and of a character begun only, fit to be sent back as a part of the next prompt.
@@ -213,6 +220,7 @@ class Reply:
         on_progress: OnProgress | None = None,
         refit: Refit | None = None,
         account: Account | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
         self.sampler = sampler
         self.reason: FinishReason | None = None
@@ -234,7 +242,8 @@ class Reply:
         self._refit = refit
         self._sampled: list[int] = []
         self._said = list(prompt)  # with what was sampled, and with what left the context since
-        self._lookahead = Lookahead(account)
+        self._guidance = guidance
+        self._lookahead = Lookahead(None if guidance else account)
 
     @property
     def tokens(self) -> list[int]:
@@ -272,6 +281,8 @@ class Reply:
 
     def _sample(self, logits: Logits, begin: float) -> int:
         start = time.perf_counter()
+        if self._guidance:
+            logits = self._guidance.guided(logits, self.sampler.params.cfg_scale)
         token = self.sampler.sample(logits, self._said)
         now = time.perf_counter()
         self._count(generate_seconds=now - start, sample_seconds=now - start)
@@ -294,6 +305,8 @@ class Reply:
         draft = self._lookahead.draft(self._room() - 1)
         start = time.perf_counter()
         logits = self._context.eval([token, *draft], 1 + len(draft), keep=1)
+        if self._guidance:  # and then there is no draft
+            self._guidance.follow(token)
         seconds = time.perf_counter() - start
         self._lookahead.evaluated(draft, logits[1:], seconds)
         self._count(generate_seconds=seconds, drafted_tokens=len(draft))
@@ -329,6 +342,10 @@ class Reply:
             logits = self._context.eval(chunk, int(at + len(chunk) == len(prompt)))
             self._count(prompt_seconds=time.perf_counter() - start)
             self._report(at + len(chunk) - begin, len(prompt) - begin)
+        if self._guidance:
+            start = time.perf_counter()
+            self._guidance.begin(prompt, self._n_batch, self._stopped)
+            self._count(prompt_seconds=time.perf_counter() - start)
         return logits[-1]
 
     def _report(self, done: int, total: int) -> None:

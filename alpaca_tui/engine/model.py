@@ -5,6 +5,7 @@ Numbers do not depend on how tokens are batched, nor on the number of threads.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -233,6 +234,7 @@ class Model:
             scratch_stride=stride,
             **{name: buffer.ctypes.data for name, buffer in self._buffers.items()},
         )
+        self._bound_threads = self._team.n_threads
         layers, head = plan.llama(s, b)
         self._n_layer_steps = len(layers)
         self._program = self._steps(layers + head)
@@ -268,6 +270,8 @@ class Model:
         if ids.min() < 0 or ids.max() >= self.n_vocab:
             raise ValueError("a token lies outside the vocabulary")
         self._check_stop()
+        if self._bound_threads != self._team.n_threads:  # a twin has changed them
+            self._bind()
         self._team.begin()
         n_embd = self._shape.n_embd
         x = self._buffers["x"].view(np.float32).reshape(-1, n_embd)
@@ -346,6 +350,19 @@ class Model:
         """Bytes of weights, cache and buffers."""
         buffers = sum(buffer.nbytes for buffer in self._buffers.values())
         return self._arena.nbytes + self._cache.nbytes + buffers
+
+    @property
+    def cache_bytes(self) -> int:
+        return self._cache.nbytes
+
+    def twin(self) -> Model:
+        """The same weights and threads with an empty cache of its own. The two take turns to evaluate; a stop
+        and `close` are for both."""
+        twin, h, cache = copy.copy(self), self.hparams, self._cache
+        twin._cache = KvCache(h.n_layer, h.n_head_kv, h.head_dim, cache.n_ctx, cache.type)
+        twin._buffers = dict(self._buffers)
+        twin._bind()
+        return twin
 
     def request_stop(self) -> None:
         """Ends the load or `eval` in progress, or the next one, with Stopped. From any thread."""

@@ -358,6 +358,8 @@ class EngineWorker:
             refit=refit,
             lookup=self._lookup,
             begun=request.begun,
+            negative=encode(engine.tokenizer, request.negative) if request.negative else None,
+            n_instead=len(prefix),
         )
         # New parameters, and a stop, may have come just before the engine could hear of them.
         engine.set_sampling(job.sampling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -105,6 +106,13 @@ class ScriptedModel:
         assert 0 <= start < stop <= end <= len(self.cache)
         self.shifts.append((start, stop, end))
         self.cache[start:] = self.cache[stop:end]
+
+    cache_bytes = 0
+
+    def twin(self) -> ScriptedModel:
+        made = copy.copy(self)
+        made.cache, made.calls, made.shifts = [], [], []
+        return made
 
     def after(self, context: list[int]) -> np.ndarray:
         """Logits of what comes after `context`."""

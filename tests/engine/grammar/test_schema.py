@@ -276,7 +276,7 @@ def test_every_value_fits_the_schema_of_all(value: Any) -> None:
         ('{"required": ["a"], "additionalProperties": false}', "allows nothing"),
         ('{"anyOf": {}}', "should have a list"),
         ('{"properties": []}', "should have an object"),
-        ('{"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}, {}]}}, "$ref": "#/$defs/a"}', "leads back to itself"),
+        ('{"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}, {}]}}, "$ref": "#/$defs/a"}', "back to itself"),
         ('{"minimum": "a"}', "has 'a' as a bound"),
         ('{"allOf": [{"minimum": "a"}, {"minimum": 2}]}', "two different 'minimum'"),
     ],
