@@ -85,8 +85,8 @@ def quantize_jobs(
         job = Job(tensor, fmt, "q6_K_2023" if fmt.name == "q6_K" and not gguf else "")
         if tensor.format.today.name not in FLOATS and not job.keeps_levels and not options.allow_requantize:
             raise UserError(
-                f"The tensor {tensor.name} is quantised already ({tensor.format.name}), and quantising it "
-                "again makes it worse; start from an f16 file, or give --allow-requantize."
+                f"The tensor {tensor.name} is quantised already ({tensor.format.today.name}), and quantising "
+                "it again makes it worse; start from an f16 file, or give --allow-requantize."
             )
         jobs.append(job)
     if not gguf:
@@ -152,8 +152,8 @@ def _gguf_format(
 
 def _does_not_fit(tensor: Tensor, fmt: BlockFormat) -> UserError:
     return UserError(
-        f"The tensor {tensor.name} of the shape {tensor.shape} cannot be written as {fmt.name}, whose blocks "
-        f"take {fmt.block} elements; choose another type, or --container gguf, which mixes types."
+        f"The tensor {tensor.name} of the shape {tensor.shape} cannot be written as {fmt.today.name}, whose "
+        f"blocks take {fmt.block} elements; choose another type, or --container gguf, which mixes types."
     )
 
 

@@ -328,3 +328,14 @@ async def test_the_empty_state_shows_the_way(size: tuple[int, int]) -> None:
         row = c.row_of("F9 Make one")
         await c.pilot.click(offset=(c.lines()[row].index("F9"), row))
         assert isinstance(c.app.screen, SetupScreen)
+
+
+async def test_after_deleting_the_model_can_be_opened_by_enter(tmp_path: Path) -> None:
+    async with setup(tmp_path) as (c, workshop):
+        await start(c, workshop)
+        await finish(c, workshop)
+        await choose(c, "mark:0")
+        await choose(c, "delete")
+        await c.press("enter")
+        await c.finish()
+        assert c.engine.loads[-1][0] == tmp_path / "ggml-model-q4_0.gguf"

@@ -152,7 +152,8 @@ class SetupScreen(ModalScreen[None]):
             to = to or (self._shown[at].id if at is not None and at < len(self._shown) else "")
             widget.set_options([Option(row.content) for row in rows])
             ids = [row.id for row in rows]
-            widget.highlighted = ids.index(to) if to in ids else 0
+            at_once = next((id for id in (to, "open") if id and id in ids), "")
+            widget.highlighted = ids.index(at_once) if at_once else 0
         self._shown = rows
 
     # --- the folder ----------------------------------------------------------------------------------------
