@@ -63,7 +63,10 @@ class LoadCancelled:
 
 @dataclass(frozen=True)
 class MemoryBegins:
-    """The model remembers from this question on (its id); None: it sees everything."""
+    """The model remembers from this question on (its id); None: it sees everything.
+
+    The id of a reply: it no longer sees the beginning of that, but its end, and the question.
+    """
 
     question_id: int | None
 

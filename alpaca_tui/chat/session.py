@@ -270,8 +270,8 @@ class ChatSession(Rewriting):
                 self._loads = 0
                 cancelled = self._stop_asked is not None
                 self._end_load(changes.LoadCancelled() if cancelled else changes.LoadRefused(message))
-            case ContextCut(first_turn):
-                self._cut(first_turn)
+            case ContextCut(first_turn, gap):
+                self._cut(first_turn, gap[1] > gap[0])
             case TextChunk(text) if self.replying is not None:
                 self.replying.text += text
                 self._keep(self.replying, self._answering, grows=True)
@@ -312,11 +312,14 @@ class ChatSession(Rewriting):
             self.load_error = change.reason
         self._tell(change)
 
-    def _cut(self, first_turn: int) -> None:
+    def _cut(self, first_turn: int, within: bool) -> None:
+        """`within`: a part of the turn's reply is not seen any more, either."""
         if self._abandoned:
             return
-        turns = self.conversation.turns()
-        start = turns[first_turn].question.id if 0 < first_turn < len(turns) else None
+        turn = dict(enumerate(self.conversation.turns())).get(first_turn)
+        start = turn.question.id if turn and first_turn else None
+        if turn and turn.reply and within:
+            start = turn.reply.id
         if start != self.memory_start:
             self.memory_start = start
             self._tell(changes.MemoryBegins(start))

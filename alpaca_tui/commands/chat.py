@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_model_flags(parser)
     flags.add_settings_flags(parser)
     group = parser.add_argument_group("screen")
+    group.add_argument(
+        "--no-saved-states",
+        action="store_true",
+        help="keep nothing of what was evaluated on disk: reopened conversations are evaluated again",
+    )
     group.add_argument("--lang", choices=("en", "zh"), help="language of the screen (default: the system's)")
     main_flags.add_main_flags(parser, full_screen=True)
     no_meaning.add_unused_flags(parser)
@@ -37,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{flag} is for the plain terminal: alpaca-tui main … {flag} ….")
     args.instruct, args.conversation = True, None  # the screen is a chat: -p and -f are its instruction
     wanted = wanted_from(args)
+    wanted.settings.other_loading.setdefault("saved_states", not args.no_saved_states)
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UserError(
             "The full-screen chat needs a terminal for its input and output; "

@@ -137,7 +137,12 @@ class PlainChat:
         return reason
 
     def _tell_cut(self, question_id: int | None) -> None:
-        questions = [turn.question.id for turn in self.session.conversation.turns()]
+        turns = self.session.conversation.turns()
+        if question_id is not None and any(turn.reply and turn.reply.id == question_id for turn in turns):
+            self.terminal.notice(
+                "(the context is full: the model no longer sees the beginning of this reply)"
+            )
+        questions = [turn.question.id for turn in turns]
         forgotten = questions.index(question_id) if question_id in questions else 0
         if forgotten:
             what = "message" if forgotten == 1 else f"{forgotten} messages"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alpaca_tui.engine.protocol import ContextCut, GenerateRequest
+from alpaca_tui.engine.view import keep_apart
 from alpaca_tui.engine.window import common_prefix, elide
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.output import check_output
@@ -56,9 +57,8 @@ class Keeper:
         """
         self.trouble = ""
         if request.keep is not None:
-            run = [*prefix, *chain.from_iterable(turns)]
-            n = request.keep if request.keep >= 0 else len(prefix)
-            prefix, turns = run[:n], [run[n:]]
+            prefix, rest = keep_apart(request, prefix, turns)
+            turns = [rest]
         held = _matching(self._engine.context, memory, prefix, turns)
         if request.prompt_cache is not None:
             return self._from_file(request, held, memory, prefix, turns)

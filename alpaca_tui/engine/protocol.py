@@ -202,7 +202,7 @@ class GenerateRequest:
     when a reply alone fills the context, the older half of what stands behind the question leaves.
 
     With `keep`, turns do not count: the first `keep` tokens of prefix and turns stay (< 0: the prefix), and
-    of what stands behind these the older half leaves (`--keep`).
+    of what stands behind these the older half leaves (`--keep`). A BOS in front stays besides.
 
     With `sampling.cfg_scale` above 1 the reply is led away from what would follow if `negative` stood in the
     place of `prefix` (`--cfg-negative-prompt`). `begun` is the text of a reply that is continued: a grammar

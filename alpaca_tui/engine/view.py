@@ -41,9 +41,7 @@ class View:
         elif request.keep is None:
             window = w.fit(prefix, turns, n_ctx, request.max_tokens, context, memory)
         else:
-            run = [*prefix, *chain.from_iterable(turns)]
-            n = request.keep if request.keep >= 0 else len(prefix)
-            self._kept, self._rest = run[:n], run[n:]
+            self._kept, self._rest = keep_apart(request, prefix, turns)
             n_new = min(len(turns[-1]), len(self._rest))
             window = w.fit_kept(self._kept, self._rest, n_new, n_ctx, context, memory.gap)
         if window.excess:
@@ -101,6 +99,20 @@ class View:
             f"This message is {excess} tokens too long for the context of {self._n_ctx}: shorten it, or load "
             "the model with a larger context (-c)."
         )
+
+
+def keep_apart(
+    request: GenerateRequest, prefix: Sequence[int], turns: Sequence[Sequence[int]]
+) -> tuple[list[int], list[int]]:
+    """The tokens that always stay where a request has `keep`, and all behind them.
+
+    A BOS in front stays besides them: what is far from the beginning makes no sense to a model without it.
+    """
+    assert request.keep is not None
+    segments = [*request.prefix, *chain.from_iterable(request.turns)]
+    n = len(prefix) if request.keep < 0 else request.keep + (segments[0].bos if segments else 0)
+    run = [*prefix, *chain.from_iterable(turns)]
+    return run[:n], run[n:]
 
 
 def encode(tokenizer: Tokenizer, segments: Sequence[Segment]) -> list[int]:

@@ -158,6 +158,12 @@ def test_what_the_model_forgot_is_told_by_the_question() -> None:
     engine.script.cut = 0
     s.submit("e")
     assert changes.MemoryBegins(None) in settle(s, engine)
+    # A reply that fills the context alone loses its own beginning: its id, not the question's.
+    engine.script.cut, engine.script.gap = 5, (10, 60)
+    s.submit("f")
+    told = settle(s, engine)
+    assert s.conversation.last is not None
+    assert changes.MemoryBegins(s.conversation.last.id) in told
 
 
 def test_a_failure_keeps_the_text_and_says_why() -> None:

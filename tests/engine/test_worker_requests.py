@@ -154,7 +154,7 @@ def test_evaluating_again_instead_of_shifting(harness) -> None:
     assert [len(tokens) for tokens, _, _ in model.calls if len(tokens) > 1] == [62, 49]
 
 
-@pytest.mark.parametrize(("keep", "n_kept"), [(0, 0), (5, 5), (52, 52), (-1, 2)])
+@pytest.mark.parametrize(("keep", "n_kept"), [(0, 1), (5, 6), (51, 52), (-1, 2)])
 def test_keep_counts_tokens(harness, keep: int, n_kept: int) -> None:
     """--keep: the first so many stay, and the older half of the others goes."""
     h = harness(model := ScriptedModel(next_token=count_up, n_ctx=100))
@@ -181,7 +181,7 @@ def test_a_new_line_that_does_not_fit_behind_what_is_kept(harness) -> None:
     h.wait_for(Finished)
     h.worker.generate(request("a" * 50, "b" * 70, keep=10, max_tokens=5))
     assert h.wait_for(Finished, 2).reason is FinishReason.END
-    assert model.shifts == [(10, 41, 54)]  # half of the 42 behind those that stay, and again
+    assert model.shifts == [(11, 41, 54)]  # half of the 41 behind those that stay, and again
     h.worker.generate(request("a" * 50, "b" * 70, "c" * 95, keep=10, max_tokens=5))
     finished = h.wait_for(Finished, 3)
     assert finished.reason is FinishReason.CONTEXT

@@ -45,6 +45,7 @@ class Script:
     bad_paths: dict[str, str] = field(default_factory=dict)
     fail_after: int | None = None  # characters of a reply after which the engine fails
     cut: int | None = None  # first turn that the model remembers, said with each reply
+    gap: tuple[int, int] = (0, 0)  # what it does not see of that turn
     n_ctx: int = 2048
     guide: bool = False
     name: str = "scripted-7B"
@@ -117,7 +118,7 @@ class ScriptedEngine:
                 self._later(at, lambda i=i: self._progress(EngineState.PREFILL, n * i // 8, n))
         text = script.replies[(len(self.requests) - 1) % len(script.replies)]
         if script.cut is not None:
-            self._later(at, lambda: self._events.append(ContextCut(script.cut or 0)))
+            self._later(at, lambda: self._events.append(ContextCut(script.cut or 0, script.gap)))
         self._later(at, lambda: self._enter(EngineState.GENERATING))
         pieces = [text[i : i + script.token_length] for i in range(0, len(text), script.token_length)]
         limit = len(pieces) if request.max_tokens < 0 else request.max_tokens

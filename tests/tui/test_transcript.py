@@ -78,8 +78,12 @@ async def test_the_place_where_memory_begins_is_marked() -> None:
         assert c.text().count("memory begins here") == 1 and c.row_of("memory begins here") > c.row_of(
             "three"
         )
-        await c.press("ctrl+n")
+        c.engine.script.gap = (5, 50)
+        await c.ask("six")
         assert "memory begins here" not in c.text()
+        assert c.row_of("three") < c.row_of("no longer sees the first part") < c.row_of("five")
+        await c.press("ctrl+n")
+        assert "no longer sees" not in c.text()
 
 
 async def test_resizing_while_streaming_keeps_all_text() -> None:
