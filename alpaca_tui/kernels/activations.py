@@ -1,9 +1,10 @@
 """What stands between matrix products: norm, SiLU, and packing rows for the next product.
 
-A row of activations is packed for the kernels of `tiles`: per block of 32 columns as i8 with one f32 scale
-and its two sums of 16, and, where a float matrix follows, as f32 too. q = round(127 x / amax), and the scale
-is the one of least squares for these q, sum(x q) / sum(q q): less error than amax / 127, at no cost later.
-Tokens of a batch lie side by side in columns of TOKENS; a single token lies alone.
+A row of activations is packed for the kernels of `tiles`: per block of 32 columns as i8 with one f32 scale,
+and with the sums of its first 16 and of all 32, both times -1, as what codes lack is subtracted; and, where a
+float matrix follows, as f32 too. q = round(127 x / amax), and the scale is the one of least squares for
+these q, sum(x q) / sum(q q): less error than amax / 127, at no cost later. Tokens of a batch lie side by side
+in columns of TOKENS; a single token lies alone.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def pack_blocks(a, stage, row, n_tokens, token, first, last):
             squares = sum_lanes(fma(low_q, low_q, high_q * high_q))
             products = sum_lanes(fma(low, low_q, high * high_q))
             scales[at * column + lane] = products / squares if amax > TINY else np.float32(0.0)
-            sums[at * 2 * column + lane] = store_i8(staged8, 0, low_q)
-            sums[(at * 2 + 1) * column + lane] = store_i8(staged8, 16, high_q)
+            minus_sum = -store_i8(staged8, 0, low_q)
+            sums[at * 2 * column + lane] = minus_sum
+            sums[(at * 2 + 1) * column + lane] = minus_sum - store_i8(staged8, 16, high_q)
             for k in range(8):
                 quants[(at * 8 + k) * column + lane] = staged32[k]
         if a[WANT_FLOATS] != 0:

@@ -186,7 +186,7 @@ class BlockDot:
 
     A step takes 64 code bytes (lane r: four consecutive columns of row r) and the four activations of
     these columns, splat as one i32. `largest` bounds the codes: it says how many steps fit into i16 sums
-    where the target sums in i16. Codes of 8 bits are signed values + 128 (`biased`), which `end` undoes on
+    where the target sums in i16. Codes of 8 bits are signed values + 128 (`biased`), which `start` undoes on
     the path that multiplies unsigned bytes. NEON takes fewer rows just as well: 4 * lanes code bytes.
     """
 
@@ -228,16 +228,24 @@ class BlockDot:
         eight = constant(I16X32, 8)
         return b.ashr(b.shl(words, eight), eight), b.ashr(words, eight)  # columns 0, 2 and 1, 3
 
-    def end(self, activation_sum, offset):
-        """i32 lanes: the sums of (code + offset) * activation; `activation_sum` is a splat i32."""
-        if self.count:
-            self._flush()
-        if self.biased and self.vnni:
+    @staticmethod
+    def start(emitter: Emitter, largest: int, offset: int, minus_sum):
+        """Where sums of (code + offset) * activation begin, for codes of which only the product is summed.
+
+        `minus_sum`: i32 lanes, the activations' sum times -1. None where sums begin at zero.
+        """
+        if largest > 127 and emitter.path is Path.VNNI:
             offset -= 128
         if offset == 0:
-            return self.total
-        b = self.e.b
-        return b.add(self.total, b.mul(activation_sum, constant(self.total.type, offset)))
+            return None
+        assert offset < 0 and -offset & (-offset - 1) == 0
+        return emitter.b.shl(minus_sum, constant(minus_sum.type, (-offset).bit_length() - 1))
+
+    def end(self):
+        """i32 lanes: the sums."""
+        if self.count:
+            self._flush()
+        return self.total
 
     # --- one spelling per instruction set -----------------------------------------------------------------
 

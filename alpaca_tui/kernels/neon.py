@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alpaca_tui.kernels.emit import F32, F32X16, I8, I16, I16X16, I32, BlockDot, Emitter, constant, vector
+from alpaca_tui.kernels.emit import F32, F32X16, I8, I16, I16X16, I32, BlockDot, Emitter, vector
 from alpaca_tui.kernels.tile_formats import COLUMNS, ROWS, Block, TileFormat, codes, load_line
 
 QUARTER = 4  # rows, and tokens
@@ -78,12 +78,18 @@ def _add_dots(e: Emitter, fmt: TileFormat, block: Block, first: int, steps, tota
         for t, dot in enumerate(dots):
             x = _lane(e, block.quants, k * block.column + t, I32)
             dot.step(code_vector, BlockDot.prepare(e, x))
-    return block.after(e, [dot.end(None, 0) for dot in dots])
+    return block.after(e, [dot.end() for dot in dots])
 
 
 def _spread(e: Emitter, block: Block, of_tokens):
     """Of a vector of tokens' numbers, one vector for each token."""
     return [e.pick(of_tokens, [t] * QUARTER) for t in range(block.tokens)]
+
+
+def _starts(e: Emitter, fmt: TileFormat, block: Block, minus_sums):
+    """Where each token's sums begin."""
+    start = BlockDot.start(e, fmt.largest, fmt.offset, minus_sums)
+    return [None] * block.tokens if start is None else _spread(e, block, start)
 
 
 def _add_scaled(e: Emitter, sums, dots, scale, token_scales):
@@ -96,9 +102,8 @@ def _add_scaled(e: Emitter, sums, dots, scale, token_scales):
 
 def _one_run(e: Emitter, fmt: TileFormat, block: Block, first: int, sums):
     """Rows first .. first + 3 added to their sums, for formats with one scale for 32 columns."""
-    low, high = (_of_tokens(e, block, block.sums, 4 * h * block.column, I32) for h in (0, 1))
-    total = e.b.add(low, high)
-    dots = _spread(e, block, e.b.mul(total, constant(I32X4, fmt.offset)))
+    minus_sums = _of_tokens(e, block, block.sums, 4 * block.column, I32)
+    dots = _starts(e, fmt, block, minus_sums)
     for steps in PAIRS:
         dots, block = _add_dots(e, fmt, block, first, steps, dots)
     d = e.f16_to_f32(e.load(block.scale[0], 2 * first, I16X4))
@@ -106,8 +111,8 @@ def _one_run(e: Emitter, fmt: TileFormat, block: Block, first: int, sums):
     sums = _add_scaled(e, sums, dots, d, _spread(e, block, dx))
     if fmt.minimum:
         m = e.f16_to_f32(e.load(block.scale[0], 2 * (ROWS + first), I16X4))
-        minima = _spread(e, block, e.b.fmul(dx, e.to_f32(total)))
-        sums = [e.fma(m, minimum, v) for minimum, v in zip(minima, sums, strict=True)]
+        minima = _spread(e, block, e.b.fmul(dx, e.to_f32(minus_sums)))
+        sums = [e.fma(e.b.fneg(m), minimum, v) for minimum, v in zip(minima, sums, strict=True)]
     return block.after(e, sums)
 
 
@@ -115,13 +120,18 @@ def _two_runs(e: Emitter, fmt: TileFormat, block: Block, first: int, sums):
     """As _one_run, for q6_K: two runs of 16 columns, each with an i8 scale of its own, under one d."""
     totals: list = []
     for half, steps in enumerate(HALVES):
-        total = _of_tokens(e, block, block.sums, 4 * half * block.column, I32)
-        offsets = _spread(e, block, e.b.mul(total, constant(I32X4, fmt.offset)))
-        dots, block = _add_dots(e, fmt, block, first, steps, offsets)
-        row_scale = e.b.sext(e.load(block.scale[0], ROWS * half + first, I8X4), I32X4)
-        scaled = [e.b.mul(dot, row_scale) for dot in dots]
-        totals = [e.b.add(a, b) for a, b in zip(totals, scaled, strict=True)] if totals else scaled
+        minus_sums = _of_tokens(e, block, block.sums, 4 * half * block.column, I32)
+        if half:
+            minus_sums = e.b.sub(minus_sums, _of_tokens(e, block, block.sums, 0, I32))
+        starts = _starts(e, fmt, block, minus_sums)
+        dots, block = _add_dots(e, fmt, block, first, steps, starts)
+        d = e.f16_to_f32(e.load(block.scale[0], 2 * (ROWS + first), I16X4))
+        scale = e.b.fmul(e.to_f32(e.load(block.scale[0], ROWS * half + first, I8X4)), d)
+        values = [e.to_f32(dot) for dot in dots]
+        if totals:
+            totals = [e.fma(x, scale, v) for x, v in zip(values, totals, strict=True)]
+        else:
+            totals = [e.b.fmul(x, scale) for x in values]
         totals, block = block.after(e, totals)
-    d = e.f16_to_f32(e.load(block.scale[0], 2 * (ROWS + first), I16X4))
     dx = _spread(e, block, _of_tokens(e, block, block.scales, 0, F32))
-    return block.after(e, _add_scaled(e, sums, totals, d, dx))
+    return block.after(e, [e.fma(v, x, total) for v, x, total in zip(totals, dx, sums, strict=True)])

@@ -62,7 +62,7 @@ def dot_block(typingctx, acc, codes, activations):
             code = e.load(code_pointer, LINE * k, U8X64)
             for dot, activation in zip(dots, x, strict=True):
                 dot.step(code, activation)
-        return pack(builder, [builder.bitcast(dot.end(None, 0), F32X16) for dot in dots])
+        return pack(builder, [builder.bitcast(dot.end(), F32X16) for dot in dots])
 
     return VectorType(TOKENS)(acc, types.int64, types.int64), codegen
 

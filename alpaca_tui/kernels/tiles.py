@@ -70,60 +70,69 @@ def float_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
         accumulators[i] = e.b.fadd(accumulators[i], total)
 
 
-def integer_dots(e: Emitter, fmt: TileFormat, block: Block, code_vectors, groups_of_columns):
-    """BlockDots of every row group and token over some of the 8 column groups."""
-    n = len(block.code) * block.tokens
-    dots = [BlockDot(e, fmt.largest, len(groups_of_columns)) for _ in range(n)]
-    for k in groups_of_columns:
+def integer_dots(e: Emitter, fmt: TileFormat, block: Block, code_vectors, steps, minus_sums):
+    """i32 sums of (code + offset) * x of every row group and token over some of the 8 steps.
+
+    `minus_sums`: of each token's activations in these steps.
+    """
+    starts = [BlockDot.start(e, fmt.largest, fmt.offset, s) for s in minus_sums]
+    dots = [BlockDot(e, fmt.largest, len(steps), start) for _ in block.code for start in starts]
+    for k in steps:
         row_codes = [next(vectors) for vectors in code_vectors]
         for t in range(block.tokens):
             x = BlockDot.prepare(e, e.load_splat(block.quants, 4 * (k * block.column + t), I32))
             for g, code in enumerate(row_codes):
                 dots[g * block.tokens + t].step(code, x)
-    return dots
+    return [dot.end() for dot in dots]
 
 
 def quantised_block(e: Emitter, fmt: TileFormat, block: Block, accumulators):
     """As float_block, for codes of up to 8 bits: sum(code * x) in integers, then d * dx once a block."""
     vectors = [codes(e, fmt, pointer, block.ahead) for pointer in block.code]
-    if fmt.name == "q6_K":
-        return _q6_block(e, fmt, block, vectors, accumulators)
-    dots = integer_dots(e, fmt, block, vectors, range(8))
+    run = _two_runs if fmt.name == "q6_K" else _one_run
+    run(e, fmt, block, vectors, accumulators)
+
+
+def _minus_sums(e: Emitter, block: Block, which: int):
+    """Splats of each token's sum times -1: of 16 columns (0), of all 32 (1)."""
+    return [e.load_splat(block.sums, 4 * (which * block.column + t), I32) for t in range(block.tokens)]
+
+
+def _one_run(e: Emitter, fmt: TileFormat, block: Block, vectors, accumulators):
+    minus = _minus_sums(e, block, 1)
+    dots = integer_dots(e, fmt, block, vectors, range(8), minus)
     d = [e.f16_to_f32(e.load(p, 0, I16X16)) for p in block.scale]
     m = [e.f16_to_f32(e.load(p, 32, I16X16)) for p in block.scale] if fmt.minimum else []
-    for t in range(block.tokens):
-        dx = e.load_scalar(block.scales, 4 * t, F32)
-        low, high = (e.load_scalar(block.sums, 4 * (h * block.column + t), I32) for h in range(2))
-        total = e.b.add(low, high)
-        dx_splat, total_splat = e.splat(dx), e.splat(total)
-        for g in range(len(block.code)):
-            i = g * block.tokens + t
-            isum = dots[i].end(total_splat, fmt.offset)
-            accumulators[i] = e.fma(e.to_f32(isum), e.b.fmul(d[g], dx_splat), accumulators[i])
-            if fmt.minimum:
-                sx = e.splat(e.b.fmul(dx, e.b.sitofp(total, F32)))
-                accumulators[i] = e.fma(m[g], sx, accumulators[i])
-
-
-def _q6_block(e: Emitter, fmt: TileFormat, block: Block, vectors, accumulators):
-    """q6_K: two runs of 16 columns, each with an i8 scale of its own, under one d."""
-    i32x16 = vector(I32, 16)
-    totals = [None] * len(accumulators)
-    for half in range(2):
-        dots = integer_dots(e, fmt, block, vectors, range(4 * half, 4 * half + 4))
-        row_scales = [e.b.sext(e.load(p, 16 * half, vector(I8, 16)), i32x16) for p in block.scale]
-        for t in range(block.tokens):
-            sums = e.load_splat(block.sums, 4 * (half * block.column + t), I32)
-            for g in range(len(block.code)):
-                i = g * block.tokens + t
-                scaled = e.b.mul(dots[i].end(sums, fmt.offset), row_scales[g])
-                totals[i] = scaled if totals[i] is None else e.b.add(totals[i], scaled)
-    d = [e.f16_to_f32(e.load(p, 32, I16X16)) for p in block.scale]
     for t in range(block.tokens):
         dx = e.load_splat(block.scales, 4 * t, F32)
         for g in range(len(block.code)):
             i = g * block.tokens + t
-            accumulators[i] = e.fma(e.to_f32(totals[i]), e.b.fmul(d[g], dx), accumulators[i])
+            accumulators[i] = e.fma(e.to_f32(dots[i]), e.b.fmul(d[g], dx), accumulators[i])
+            if fmt.minimum:
+                minus_sx = e.b.fmul(dx, e.to_f32(minus[t]))
+                accumulators[i] = e.fma(e.b.fneg(m[g]), minus_sx, accumulators[i])
+
+
+def _two_runs(e: Emitter, fmt: TileFormat, block: Block, vectors, accumulators):
+    """q6_K: two runs of 16 columns, each with an i8 scale of its own, under one d."""
+    first, both = _minus_sums(e, block, 0), _minus_sums(e, block, 1)
+    second = [e.b.sub(b, f) for b, f in zip(both, first, strict=True)]
+    d = [e.f16_to_f32(e.load(p, 32, I16X16)) for p in block.scale]
+    totals = [None] * len(accumulators)
+    for half, minus in enumerate((first, second)):
+        dots = integer_dots(e, fmt, block, vectors, range(4 * half, 4 * half + 4), minus)
+        scales = [
+            e.b.fmul(e.to_f32(e.load(p, 16 * half, vector(I8, 16))), x)
+            for p, x in zip(block.scale, d, strict=True)
+        ]
+        for g, scale in enumerate(scales):
+            for i in range(g * block.tokens, (g + 1) * block.tokens):
+                x = e.to_f32(dots[i])
+                totals[i] = e.b.fmul(x, scale) if totals[i] is None else e.fma(x, scale, totals[i])
+    for t in range(block.tokens):
+        dx = e.load_splat(block.scales, 4 * t, F32)
+        for i in range(t, len(accumulators), block.tokens):
+            accumulators[i] = e.fma(totals[i], dx, accumulators[i])
 
 
 @intrinsic

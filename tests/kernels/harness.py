@@ -62,7 +62,7 @@ class Packed:
         }
 
     def unpacked(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """quants [T, n], scales [T, n/32], sums [T, n/16], floats [T, n], out of their columns."""
+        """quants [T, n], scales [T, n/32], minus sums [T, n/16], floats [T, n], out of their columns."""
         column = 1 if self.n_tokens == 1 else TOKENS
         blocks = self.n // 32
         tiles = len(self.quants) // (self.n * column)

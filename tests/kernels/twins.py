@@ -8,7 +8,7 @@ FLOATS = ("f16", "bf16", "f32")
 
 
 def pack_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x: f32 [T, n] -> i8 quants [T, n], f32 scales [T, n/32], i32 sums of 16 [T, n/16], x."""
+    """x: f32 [T, n] -> i8 quants [T, n], f32 scales [T, n/32], i32 -(sums of 16 and of 32) [T, n/16], x."""
     blocks = x.reshape(len(x), -1, 32)
     amax = np.abs(blocks).max(-1)
     inverse = np.where(amax > 1e-30, np.float32(127) / np.maximum(amax, np.float32(1e-30)), np.float32(0))
@@ -16,8 +16,8 @@ def pack_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     wide = quants.astype(np.float32)
     squares = (wide * wide).sum(-1)
     scales = (blocks * wide).sum(-1) / np.where(squares > 0, squares, 1)
-    sums = quants.reshape(len(x), -1, 16).astype(np.int32).sum(-1)
-    return quants.reshape(x.shape), scales.astype(np.float32), sums, x
+    sums = quants.reshape(len(x), -1, 2, 16).astype(np.int32).sum(-1).cumsum(-1)
+    return quants.reshape(x.shape), scales.astype(np.float32), -sums.reshape(len(x), -1), x
 
 
 def matmul(name: str, w: np.ndarray, x: np.ndarray) -> np.ndarray:
