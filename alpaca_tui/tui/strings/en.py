@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import chats_en, reading_en, setup_en, tailoring_en
+from alpaca_tui.tui.strings import chats_en, setup_en, tailoring_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -145,9 +145,10 @@ TEXTS = {
     "do_interrupt": "copy the selection, stop, take back, clear; twice: quit",
     "do_continue_reply": "go on with a stopped or cut reply",
     "do_regenerate": "answer anew, as another version",
+    "do_versions": "other versions of the last reply",
     "do_history": "earlier messages",
-    "do_scroll": "scroll back",
-    "do_scroll_end": "to the end",
+    "do_scroll": "scroll the conversation",
+    "do_scroll_end": "to the start, to the end",
     "do_copy": "copy the selection or the last reply",
     "do_new_chat": "new chat",
     "do_open_model": "open a model",
@@ -161,7 +162,6 @@ TEXTS = {
     "do_theme": "Colours",
     "palette_placeholder": "Search for a command…",
     **chats_en.TEXTS,
-    **reading_en.TEXTS,
     **setup_en.TEXTS,
     **tailoring_en.TEXTS,
 }
