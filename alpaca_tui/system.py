@@ -46,6 +46,30 @@ def available_memory() -> int | None:
     return None
 
 
+def process_memory() -> int | None:
+    """Bytes of memory that this process takes now, mapped files among them; None where unknown."""
+    if sys.platform.startswith("linux"):
+        return _linux_resident(Path("/"))
+    if sys.platform == "darwin":
+        return _macos_resident(_output)
+    if sys.platform == "win32":
+        return _quietly(_ask_windows, _windows_resident)
+    return None
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of this number runs; True on Windows, where asking for it may end it."""
+    if sys.platform == "win32" or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
+
 def cpu_name() -> str:
     """What its maker calls the processor; the kind of machine where nothing says that."""
     name: str | None = None
@@ -139,6 +163,11 @@ def _linux_memory(root: Path) -> int | None:
             available = int(line.split()[1]) * 1024
     limits = [x for x in (available, _cgroup_memory(root)) if x is not None]
     return min(limits) if limits else None
+
+
+def _linux_resident(root: Path) -> int | None:
+    pages = (_read(root / "proc/self/statm") or "").split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else None
 
 
 def _linux_cpu(root: Path) -> str | None:

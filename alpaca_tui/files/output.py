@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alpaca_tui.errors import UserError
+from alpaca_tui.system import process_exists
+
+_PART = re.compile(r"\..+\.(\d{1,9})\.part")
 
 
 @contextmanager
@@ -21,6 +25,7 @@ def new_file(path: Path, size: int, inputs: Iterable[Path] = ()) -> Iterator[Bin
     disk has too little room; and OSErrors while writing as such.
     """
     check_output(path, inputs)
+    remove_abandoned(path.absolute().parent)
     check_room(path, size)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -39,6 +44,15 @@ def new_file(path: Path, size: int, inputs: Iterable[Path] = ()) -> Iterator[Bin
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise UserError(f"{path} could not be written: {error.strerror or error}.") from error
         raise
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Takes away what a process had half written when it was killed, so that it could not do that itself."""
+    with contextlib.suppress(OSError):
+        for part in folder.iterdir():
+            match = _PART.fullmatch(part.name)
+            if match and not process_exists(int(match[1])):
+                part.unlink()
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:

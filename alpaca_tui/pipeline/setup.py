@@ -13,7 +13,7 @@ from pathlib import Path
 from alpaca_tui.engine.memory import required_memory
 from alpaca_tui.errors import UserError
 from alpaca_tui.files.blocks import FORMATS
-from alpaca_tui.files.output import check_room
+from alpaca_tui.files.output import check_room, remove_abandoned
 from alpaca_tui.files.tensors import Tensor
 from alpaca_tui.pipeline.containers import CONTAINERS, FTYPES, default_output
 from alpaca_tui.pipeline.convert import ConvertOptions, convert
@@ -136,6 +136,7 @@ def make_plan(folder: Path, model: Model, loras: Sequence[LoraFound], kind: str,
     if kind not in KINDS:
         raise UserError(f"There is no type {kind!r}; there are {', '.join(KINDS)}.")
     check_choice(model, loras)
+    remove_abandoned(folder)
     work = _Work(folder, model, list(loras), kind, n_threads)
     sizes = {choice.kind: choice.nbytes for choice in choices(model, loras)}
     downloads = [*model.paths, *(lora.path for lora in loras)]

@@ -155,6 +155,8 @@ def _look(place: Path, found: Survey) -> None:
     except UserError as error:
         found.say("", str(error))
     for path in _entries(place):
+        if path.name.startswith("."):
+            continue  # what is being written here
         if path.suffix in _UNFINISHED and path.is_file():
             text = f"{path} is an unfinished download; let it finish, or download it again."
             found.say("unfinished", text, path=path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -30,6 +33,21 @@ def test_nothing_stays_of_a_file_that_failed(error: type[BaseException], tmp_pat
         file.write(b"half")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_taken_away(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, others, own = (
+        tmp_path / f".out.bin.{dead.pid}.part",
+        tmp_path / f".x.{os.getpid()}.part",
+        tmp_path / ".part",
+    )
+    for path in (left, others, own):
+        path.write_bytes(b"half")
+    with new_file(tmp_path / "new.bin", 3):
+        assert not left.exists() or sys.platform == "win32"
+    assert others.exists() and own.exists()
 
 
 def test_a_full_disk_is_noticed_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
