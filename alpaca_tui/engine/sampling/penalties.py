@@ -86,21 +86,21 @@ def _changed(c: Candidates, places: Ids, logits: Floats) -> Candidates:
 
 def _since_breaker(tokens: Sequence[int], breakers: Sequence[bytes], piece: Piece) -> int:
     """How many tokens stand behind the one in which the last breaker ends; all of them without one."""
-    if not breakers:
-        return len(tokens)
-    longest = max(map(len, breakers))
-    text = b""  # of the last tokens, as far as a breaker may reach into it
-    for n, token in enumerate(reversed(tokens)):
-        this = piece(token)
-        text = this + text[: longest - 1]
-        # one that begins in this token; it ends n - m tokens before the end, m being those that it takes
-        ends = [at + len(b) for b in breakers for at in [text.rfind(b, 0, len(this) + len(b) - 1)] if at >= 0]
-        if ends:
-            over, m = max(ends) - len(this), 0
-            while over > 0:
-                m += 1
-                over -= len(piece(tokens[len(tokens) - 1 - n + m]))
-            return n - m
+    longest = max(map(len, breakers), default=0)
+    n = 64  # mostly the last few tokens have one
+    while breakers:
+        pieces = [piece(token) for token in tokens[max(len(tokens) - n, 0) :]]
+        text = b"".join(pieces)
+        end = max((at + len(b) for b in breakers for at in [text.rfind(b)] if at >= 0), default=0)
+        if end >= longest or (end and n >= len(tokens)):  # else one that began earlier may end behind it
+            left, behind = len(text) - end, 0
+            while left > 0:
+                behind += 1
+                left -= len(pieces[-behind])
+            return behind - (left < 0)
+        if n >= len(tokens):
+            break
+        n *= 4
     return len(tokens)
 
 

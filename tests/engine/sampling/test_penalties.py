@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaca_tui.engine.sampling.candidates import Candidates
-from alpaca_tui.engine.sampling.penalties import dry, penalise, recent
+from alpaca_tui.engine.sampling.penalties import _since_breaker, dry, penalise, recent
 from alpaca_tui.errors import UserError
 from tests.engine.sampling.values import LOGITS, of, shares
 
@@ -111,6 +111,24 @@ def test_a_breaker_ends_what_counts_as_repeated() -> None:
     assert lost("abcdXabcd", [b"bc"]) == {}  # over two tokens
     assert lost("a" * 5 + ":bcXbc", [b":", b"zz"]) == {"X": 1.0}
     assert lost("bc:bc", [b":"]) == {}  # what would be repeated is itself a breaker
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"", b"a", b"b", b":", b"a:", b":b", b"ab:ba", b"a\n"]), max_size=300),
+    st.data(),
+)
+def test_where_the_last_breaker_ends(pieces: list[bytes], data: st.DataObject) -> None:
+    breakers = data.draw(st.lists(st.sampled_from([b":", b"a:", b":ba", b"\n", b"zz", b"abab"]), max_size=2))
+    made = _since_breaker(range(len(pieces)), breakers, pieces.__getitem__)
+    text = b"".join(pieces)
+    ends = [text.rfind(b) + len(b) for b in breakers if b in text]
+    if not ends:
+        assert made == len(pieces)
+    else:
+        behind = b"".join(pieces[len(pieces) - made :])
+        with_it = b"".join(pieces[len(pieces) - made - 1 :])
+        assert len(behind) <= len(text) - max(ends) < len(with_it) + (len(with_it) == len(behind))
 
 
 def test_dry_stops_growing_where_floats_end() -> None:

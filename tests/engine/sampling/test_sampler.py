@@ -128,6 +128,43 @@ def test_distribution() -> None:
     assert chi2 < 16.3  # 3 degrees of freedom, one in a thousand
 
 
+KEPT = {  # by llama.cpp, of LOGITS
+    "top_k": (5, [22, 13, 3, 10, 18]),
+    "top_p": (0.6, [22, 13, 3, 10]),
+    "min_p": (0.1, [0, 2, 3, 10, 11, 13, 14, 16, 18, 22]),
+    "typical_p": (0.5, [10, 18, 3, 11, 2, 13]),
+    "top_n_sigma": (1.0, [2, 3, 10, 11, 13, 14, 18, 22]),
+    "tfs_z": (0.8, []),  # below
+    "mirostat": (1, [22, 13, 3, 10, 18]),
+}
+
+
+@pytest.mark.parametrize("field", KEPT)
+def test_every_sampler_draws_by_its_distribution(field: str) -> None:
+    value, kept = KEPT[field]
+    if field == "tfs_z":  # llama.cpp has it no more: by the formula
+        p = np.sort(np.exp(LOGITS) / np.exp(LOGITS).sum())[::-1]
+        bend = np.abs(np.diff(p, n=2))
+        n_kept = int(np.flatnonzero(np.cumsum(bend / bend.sum()) > value)[0])
+        kept = np.argsort(-LOGITS, kind="stable")[:n_kept].tolist()
+    n = 4000
+    # mirostat's state changes with each token: so a new one each time
+    params = replace(OFF, **{field: value}, mirostat_ent=2.0)
+    fresh = field == "mirostat"
+    sampler = Sampler(params, 24)
+    seeds = range(n) if fresh else [0] * n
+    drawn = [
+        (Sampler(replace(params, seed=seed), 24) if fresh else sampler).sample(LOGITS, []) for seed in seeds
+    ]
+    counts = np.bincount(drawn, minlength=24)
+    expected = np.zeros(24)
+    expected[kept] = np.exp(LOGITS[kept])
+    expected *= n / expected.sum()
+    assert counts[expected == 0].sum() == 0
+    chi2 = float((((counts - expected) ** 2)[kept] / expected[kept]).sum())
+    assert chi2 < 30  # up to 9 degrees of freedom: one in two thousand
+
+
 # --- seeds -------------------------------------------------------------------------------------------------
 
 
