@@ -34,12 +34,13 @@ def main(folder: Path, names: list[str]) -> None:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     binding.get_process_triple = lambda: LINUX
-    from numba import cfunc
+    from numba import cfunc, njit
 
     from alpaca_tui.kernels import registry, target, team, warm  # noqa: F401 - warm registers the kernels
 
     (folder / "path").write_text(target.path().value)
-    (folder / "team.linux").write_text(team.run.inspect_asm(team.run.signatures[0]))
+    walk = njit(team.run.signatures[0], **registry.OPTIONS)(team.run.py_func)  # afresh, not out of a cache
+    (folder / "team.linux").write_text(walk.inspect_asm(walk.signatures[0]))
     for name in names:
         library = cfunc(registry.SIGNATURE, **registry.OPTIONS)(registry._functions[name])._library
         (folder / f"{name}.linux").write_text(library.get_asm_str())
