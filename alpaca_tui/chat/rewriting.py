@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from alpaca_tui.chat import changes
 from alpaca_tui.chat.conversation import Conversation, Message, Removed, Role
 from alpaca_tui.chat.recorder import Recorder
-from alpaca_tui.chat.settings import Settings
-from alpaca_tui.engine.protocol import ModelInfo
+from alpaca_tui.chat.tailored import Tailored
 
 
-class Rewriting:
+class Rewriting(Tailored):
     """The part of `ChatSession` that changes the tree. Each call returns False where it cannot be done."""
 
-    settings: Settings
-    model: ModelInfo | None
-    conversation: Conversation
     replying: Message | None
     queue_held: bool
     memory_start: int | None
@@ -134,10 +130,7 @@ class Rewriting:
         self._undo.clear()
         if self.model is not None:
             conversation.forget_tokens(but=self.model.name)
-        chosen = conversation.choices.get("settings")
-        if isinstance(chosen, dict) and chosen != self.settings.of_chat():
-            self.settings.use_of_chat(chosen)
-            self.settings_replaced()
+        self.use_choices(conversation.choices)
         self._tell(changes.PathChanged())
         self._tell(changes.QueueChanged())
 
@@ -150,7 +143,7 @@ class Rewriting:
 
     def _keep_head(self, at_once: bool = True) -> None:
         """Has what waits and what was chosen saved."""
-        self.conversation.choices["settings"] = self.settings.of_chat()
+        self.conversation.choices.update(self.choices())
         if self.recorder is not None:
             self.recorder.head(self.conversation, at_once)
 
@@ -177,14 +170,8 @@ class Rewriting:
     def stop(self) -> bool:
         raise NotImplementedError
 
-    def settings_replaced(self) -> None:
-        raise NotImplementedError
-
     def _answer(self, question: Message) -> None:
         raise NotImplementedError
 
     def _generate(self, reply: Message) -> None:
-        raise NotImplementedError
-
-    def _tell(self, change: changes.Change) -> None:
         raise NotImplementedError

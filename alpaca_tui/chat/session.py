@@ -12,13 +12,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from alpaca_tui import system
 from alpaca_tui.chat import changes
 from alpaca_tui.chat.conversation import Conversation, Message, Removed
 from alpaca_tui.chat.formats import ALPACA, PromptFormat, build_request
 from alpaca_tui.chat.recorder import Recorder
 from alpaca_tui.chat.rewriting import Rewriting
-from alpaca_tui.chat.settings import BY_KEY, Applies, Settings
+from alpaca_tui.chat.settings import Settings
 from alpaca_tui.engine.protocol import (
     ChatEngine,
     ContextCut,
@@ -36,8 +35,6 @@ from alpaca_tui.engine.protocol import (
     TextChunk,
 )
 
-GUIDE_TEMP = 0.2
-
 
 class ChatSession(Rewriting):
     """`explicit` are the settings that the user gave; only the others follow the model that is loaded. With a
@@ -50,12 +47,15 @@ class ChatSession(Rewriting):
         *,
         explicit: frozenset[str] = frozenset(),
         prompt_format: PromptFormat = ALPACA,
+        prompt_name: str = "",
         recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.settings.chosen |= explicit
         self.instruction = instruction
+        self.prompt_name = prompt_name
+        self.prompt_format = prompt_format
         self.conversation = Conversation()
         self.queue_held = False
         self.recorder = recorder
@@ -67,7 +67,6 @@ class ChatSession(Rewriting):
         self.replying: Message | None = None
         self.loading = False
         self._engine: ChatEngine | None = None
-        self._format = prompt_format
         self._clock = clock
         self._stop_asked: float | None = None
         self._again = False
@@ -204,33 +203,6 @@ class ChatSession(Rewriting):
             self._engine.stop()
         return True
 
-    def change_setting(self, key: str, value: int | float | str | None) -> int | float:
-        """Checks, stores and applies a value; raises UserError, changing nothing, where it is impossible.
-
-        None: the default.
-        """
-        if value is None:
-            self.settings.reset([key])
-            self._follow_model()
-        else:
-            self.settings.set(key, value)
-        stored = self.settings[key]
-        if len(self.conversation):
-            self._keep_head(at_once=False)
-        if self._engine is not None:
-            if BY_KEY[key].applies is Applies.TOKEN:
-                self._engine.set_sampling(self.settings.sampling())
-            elif key == "n_threads":
-                self._engine.set_threads(int(stored) or system.usable_cores())
-        return stored
-
-    def settings_replaced(self) -> None:
-        """Tells the engine and the view of settings that changed all at once."""
-        self._follow_model()
-        if self._engine is not None:
-            self._engine.set_sampling(self.settings.sampling())
-        self._tell(changes.SettingsChanged())
-
     def close(self) -> None:
         """Ends the engine. A reply in the making stays as it is, stopped."""
         if self._engine is not None:
@@ -296,11 +268,6 @@ class ChatSession(Rewriting):
             self._tell(changes.SettingsChanged())
         self._tell(changes.ModelReady(model))
         self._send_next()
-
-    def _follow_model(self) -> bool:
-        """Gives what nobody has chosen the value that suits the model. True if that changed something."""
-        guide = self.model is not None and self.model.guide
-        return self.settings.suggest("temp", GUIDE_TEMP if guide else self.settings.defaults["temp"])
 
     def _end_load(self, change: changes.LoadRefused | changes.LoadCancelled) -> None:
         self.loading = False
@@ -377,7 +344,9 @@ class ChatSession(Rewriting):
             self.recorder.commit()
         self._stop_asked = None
         self._tell(changes.StateSeen(self.state))
-        self._engine.generate(build_request(self.conversation, self.settings, self.instruction, self._format))
+        self._engine.generate(
+            build_request(self.conversation, self.settings, self.instruction, self.prompt_format)
+        )
 
     def _tell(self, change: changes.Change) -> None:
         if isinstance(change, changes.ReplyText) and self._changes and self._changes[-1] == change:

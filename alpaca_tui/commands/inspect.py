@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(model: ModelFile, n_ctx: int) -> Iterator[str]:
-    from alpaca_tui.engine.engine import DEFAULT_N_CTX
-    from alpaca_tui.engine.memory import required_memory
+    from alpaca_tui.engine.memory import DEFAULT_N_CTX, required_memory
 
     h = model.hparams
     n_ctx = n_ctx or min(h.n_ctx_train, DEFAULT_N_CTX)

@@ -26,7 +26,7 @@ from alpaca_tui.engine.generation import Context, Executor, OnProgress, Refit, R
 from alpaca_tui.engine.grammar.matcher import Grammars
 from alpaca_tui.engine.guidance import Guidance, second_context
 from alpaca_tui.engine.lookup import Account
-from alpaca_tui.engine.memory import batch_fits, check_memory
+from alpaca_tui.engine.memory import DEFAULT_N_CTX, batch_fits, check_memory
 from alpaca_tui.engine.protocol import (
     Adapter,
     ContextCut,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from alpaca_tui.files.model_file import ModelFile
 
 OnLoad = Callable[[str, int, int, str], None]  # stage ("load" or "compile"), done, total, what
-DEFAULT_N_CTX = 2048
 
 
 class Engine:

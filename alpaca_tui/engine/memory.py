@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alpaca_tui.files.tensors import Tensor
 
 N_BATCH = 512
+DEFAULT_N_CTX = 2048  # tokens, at most, unless more are asked for
 _F32 = 4
 _CACHE = {"f16": 2.0, "q8_0": 1 + 4 / 32}  # bytes of a number
 

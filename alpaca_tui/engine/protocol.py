@@ -154,6 +154,31 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class ModelHead:
+    """What a model file says of itself in its head. `memory` is in bytes, for a context of `n_ctx`."""
+
+    name: str
+    size_label: str  # "7B"
+    container: str  # "gguf v3"
+    quantisation: str  # "q4_0": the format that holds most of the weights
+    n_ctx_train: int
+    n_ctx: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class PromptToken:
+    """A token as the model is given it. `text` is what it stands for: of a control token its name, of bytes
+    that are only a part of a character their values. `part` is 0 in the prefix, else the number of the turn.
+    """
+
+    id: int
+    text: str
+    part: int
+    special: bool = False  # a control token, or bytes: `text` is no text
+
+
+@dataclass(frozen=True)
 class Segment:
     """A piece of a prompt. `tokens`, where known, is used as it is; else `text` is encoded.
 
@@ -341,6 +366,20 @@ class ChatEngine(Protocol):
         ...
 
     def set_threads(self, n_threads: int) -> None: ...
+
+    def describe(self, path: Path, options: LoadOptions) -> ModelHead:
+        """What a model file would be if it were loaded so. Takes a while and may be called from any thread.
+
+        Raises UserError for what is no model.
+        """
+        ...
+
+    def prompt_tokens(self, request: GenerateRequest) -> Sequence[PromptToken]:
+        """The request as the model would be given it, were its context large enough. From any thread.
+
+        Raises UserError where no model is loaded.
+        """
+        ...
 
     def stop(self) -> None:
         """End the load, prefill or reply in progress; what was generated stays."""

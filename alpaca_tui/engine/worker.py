@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alpaca_tui.engine.prompt import prompt_tokens
 from alpaca_tui.engine.protocol import (
     ContextCut,
     EngineState,
@@ -29,7 +30,9 @@ from alpaca_tui.engine.protocol import (
     Loaded,
     LoadFailed,
     LoadOptions,
+    ModelHead,
     Progress,
+    PromptToken,
     SamplingParams,
     StateChanged,
     Stats,
@@ -96,6 +99,8 @@ class EngineWorker:
         self._prefilled = (0, 0)  # tokens of the prompt that are evaluated, of how many
         self._shown = 0  # of them, as told by `poll`
         self._closed = False
+        # NumPy is imported by one thread at a time: two at once may each see half of it.
+        self._importing = threading.Lock()
         self._rest = EngineState.EMPTY  # the state between jobs
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._thread.start()
@@ -147,6 +152,17 @@ class EngineWorker:
             engine = self._engine
         if engine:
             engine.stop()
+
+    def describe(self, path: Path, options: LoadOptions) -> ModelHead:
+        with self._importing:
+            from alpaca_tui.engine.describe import describe
+        return describe(path, options)
+
+    def prompt_tokens(self, request: GenerateRequest) -> Sequence[PromptToken]:
+        engine = self._engine
+        if engine is None:
+            raise UserError("There is no model to read the prompt: open one first.")
+        return prompt_tokens(engine.tokenizer, (request.prefix, *request.turns))
 
     def poll(self) -> Sequence[Event]:
         """The events, and between two chunks of a long prompt how far the evaluation is by now."""
@@ -296,7 +312,8 @@ class EngineWorker:
 
     def _opener(self) -> Callable[..., Engine]:
         if self._open_engine is None:
-            from alpaca_tui.engine.engine import Engine
+            with self._importing:
+                from alpaca_tui.engine.engine import Engine
 
             self._open_engine = Engine.load
         return self._open_engine

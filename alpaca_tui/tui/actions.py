@@ -8,9 +8,7 @@ from textual.actions import SkipAction
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from alpaca_tui import resources
 from alpaca_tui.chat.conversation import Role
-from alpaca_tui.errors import UserError
 from alpaca_tui.tui.base import BaseApp
 from alpaca_tui.tui.clipboard import copy_text
 from alpaca_tui.tui.ladder import ARMED, Situation, Step
@@ -181,15 +179,6 @@ class Actions(BaseApp, inherit_bindings=False):
             self.notice.flash(self.strings("nothing_to_copy"))
 
     # --- the program ---------------------------------------------------------------------------------------
-
-    def action_open_model(self) -> None:
-        if self.modal_open:
-            return
-        try:
-            guide = resources.guide_model()
-        except UserError:
-            guide = None
-        self.push_screen(OpenModelScreen(self.strings, guide, self.session.load_error))
 
     def action_reload(self) -> None:
         if self.session.reload():

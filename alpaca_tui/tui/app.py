@@ -21,9 +21,12 @@ from textual.widgets import Static
 
 from alpaca_tui import resources, system
 from alpaca_tui.chat import changes
+from alpaca_tui.chat.config import NAME as CONFIG_NAME
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.recorder import Recorder
+from alpaca_tui.chat.remembered import NAME as REMEMBERED_NAME
+from alpaca_tui.chat.remembered import Remembered
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.chat.store.archive import Archive
@@ -37,10 +40,11 @@ from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.face import Face
 from alpaca_tui.tui.keymap import KEYS, app_bindings
 from alpaca_tui.tui.ladder import Ladder
+from alpaca_tui.tui.models import Models, model_at_start
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.setup_actions import SetupActions
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.tailoring import Tailoring
+from alpaca_tui.tui.tailoring import PROBLEM_SECONDS, Tailoring
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
@@ -58,7 +62,7 @@ MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bindings=False):
+class AlpacaApp(ChatActions, Actions, Models, Tailoring, SetupActions, Face, inherit_bindings=False):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -81,6 +85,7 @@ class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bin
         workshop: Workshop | None = None,
         archive: Archive | None = None,
         config: Config | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         patches.apply()
         super().__init__()
@@ -99,6 +104,8 @@ class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bin
         self._timer: Timer | None = None
         self._next_tick = 0.0
         self._next_status = 0.0
+        self.remembered = remembered or Remembered()
+        self._heads = {}
         self.take_config(config or Config(), language)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -149,6 +156,8 @@ class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bin
         self.show_title()
         self.welcome()
         self.start_tailoring()
+        if self.model_gone is not None:
+            self.notice.flash(self.strings("start_model_gone", name=self.model_gone), PROBLEM_SECONDS)
         self.call_after_refresh(self._start_engine)
 
     def _start_engine(self) -> None:
@@ -254,6 +263,7 @@ class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bin
         match change:
             case changes.ModelReady():
                 self.notice.clear_kept()
+                self.model_opened()
                 if dialog and dialog.waiting:
                     dialog.dismiss()
             case changes.LoadRefused(reason):
@@ -304,14 +314,6 @@ class AlpacaApp(ChatActions, Actions, Tailoring, SetupActions, Face, inherit_bin
     def _reload_confirmed(self) -> None:
         self.action_reload()
 
-    @on(OpenModelScreen.Chosen)
-    def _chosen(self, event: OpenModelScreen.Chosen) -> None:
-        if not self.session.load(event.path) and isinstance(self.screen, OpenModelScreen):
-            self.screen.refused(self.strings("open_busy"))
-        elif self.session.loading:
-            self.notice.clear_kept()
-        self.pump()
-
     def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:
         say = self.strings
         for key in KEYS:
@@ -339,7 +341,13 @@ def run_app(
     workshop: Workshop | None = None,
     config: Config | None = None,
 ) -> int:
-    """Opens the chat and returns the exit code when it is left."""
+    """Opens the chat and returns the exit code when it is left. `config`: instead of the user's own file."""
+    config = config or Config(system.config_dir() / CONFIG_NAME, [key.id for key in KEYS])
+    settings.use_defaults(config.settings)
+    remembered = Remembered(system.data_dir() / REMEMBERED_NAME)
+    gone = None
+    if model is None:
+        model, gone = model_at_start(config, remembered)
 
     def engine() -> ChatEngine:
         from alpaca_tui.engine.worker import EngineWorker
@@ -358,7 +366,9 @@ def run_app(
         workshop=workshop,
         archive=Archive(system.data_dir()),
         config=config,
+        remembered=remembered,
     )
+    app.model_gone = gone
     try:
         result = app.run()
     finally:

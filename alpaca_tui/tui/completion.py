@@ -26,8 +26,9 @@ def complete(value: str, folders: bool = False) -> str | None:
     """The first path that begins with `value`; model files and folders before others. None without one."""
     if not value:
         return None
-    folder, _, begun = value.rpartition("/")
-    base = Path(folder + "/" if folder or value.startswith("/") else ".").expanduser()
+    separator = "\\" if os.sep == "\\" and "\\" in value else "/"
+    folder, _, begun = value.rpartition(separator)
+    base = Path(folder + separator if folder or value.startswith("/") else ".").expanduser()
     names: list[tuple[bool, str]] = []
     try:
         with os.scandir(base) as entries:
@@ -45,4 +46,4 @@ def complete(value: str, folders: bool = False) -> str | None:
         return None
     name = min(names)[1]
     head = value[: len(value) - len(begun)]
-    return head + name + ("/" if (base / name).is_dir() else "")
+    return head + name + (separator if (base / name).is_dir() else "")

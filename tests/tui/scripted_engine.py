@@ -6,6 +6,7 @@ looks; `Realtime` lets the wall clock move it, for trying the interface out.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +22,16 @@ from alpaca_tui.engine.protocol import (
     Loaded,
     LoadFailed,
     LoadOptions,
+    ModelHead,
     ModelInfo,
     Progress,
+    PromptToken,
     SamplingParams,
     StateChanged,
     Stats,
     TextChunk,
 )
+from alpaca_tui.errors import UserError
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Script:
     stop_seconds: float = 0.0
     load_error: str = ""
     bad_paths: dict[str, str] = field(default_factory=dict)
+    bad_heads: dict[str, str] = field(default_factory=dict)
+    memory: int = 4400 << 20  # that a head says the model needs
     fail_after: int | None = None  # characters of a reply after which the engine fails
     cut: int | None = None  # first turn that the model remembers, said with each reply
     gap: tuple[int, int] = (0, 0)  # what it does not see of that turn
@@ -60,6 +66,7 @@ class ScriptedEngine:
         self.loads: list[tuple[Path, LoadOptions]] = []
         self.samplings: list[SamplingParams] = []
         self.threads: list[int] = []
+        self.described: list[Path] = []
         self.stops = 0
         self.closed = False
         self.now = 0.0
@@ -136,6 +143,26 @@ class ScriptedEngine:
 
     def set_threads(self, n_threads: int) -> None:
         self.threads.append(n_threads)
+
+    def describe(self, path: Path, options: LoadOptions) -> ModelHead:
+        self.described.append(path)
+        if path.name in self.script.bad_heads:
+            raise UserError(self.script.bad_heads[path.name])
+        return ModelHead(path.stem, "7B", "gguf v3", "q4_0", 4096, options.n_ctx or 2048, self.script.memory)
+
+    def prompt_tokens(self, request: GenerateRequest) -> Sequence[PromptToken]:
+        """A token for each run of letters, and one for every other character."""
+        if self._state is EngineState.EMPTY:
+            raise UserError("There is no model to read the prompt: open one first.")
+        made = []
+        for part, segments in enumerate((request.prefix, *request.turns)):
+            for segment in segments:
+                made += [PromptToken(1, "<s>", part, special=True)] * segment.bos
+                made += [
+                    PromptToken(len(t), t, part) for t in re.findall(r"[a-zA-Z]+|[^a-zA-Z]", segment.text)
+                ]
+                made += [PromptToken(2, "</s>", part, special=True)] * segment.eos
+        return made
 
     def stop(self) -> None:
         self.stops += 1

@@ -120,8 +120,6 @@ TEXTS = {
     "refused_range": "{text} is out of range. Allowed: {range}.",
     # opening a model
     "open_title": "Open a model",
-    "open_label": "Path of a model file (.gguf, or a .bin of 2023)",
-    "open_placeholder": "~/models/ggml-model-q4_0.gguf",
     "open_keys": "Enter opens   Tab completes   Esc closes",
     "open_found": "Found here",
     "open_guide": "The guide that ships with the program",

@@ -119,8 +119,6 @@ TEXTS = {
     "refused_range": "{text} 超出范围。允许：{range}。",
     # 打开模型
     "open_title": "打开模型",
-    "open_label": "模型文件的路径（.gguf，或 2023 年的 .bin）",
-    "open_placeholder": "~/models/ggml-model-q4_0.gguf",
     "open_keys": "Enter 打开   Tab 补全   Esc 关闭",
     "open_found": "在这里找到",
     "open_guide": "随程序附带的向导",
