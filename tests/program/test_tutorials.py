@@ -1,107 +1,144 @@
-"""The tutorials of 2023 from download to chat, typed as they print them, each tool behind `alpaca-tui`."""
+"""The tutorials' command lines, word for word behind `alpaca-tui main`, in a terminal; and turns (-i)."""
 
 from __future__ import annotations
 
-import hashlib
-import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.program.terminal import WAIT_SECONDS, environment
+from tests.program.parrot import SENTENCE
+from tests.program.terminal import CTRL_C, CTRL_D, ENTER, Terminal
+from tests.program.test_main import TIMINGS, at_prompt
 
-# alpaca.txt is looked up among the prompts that ship with the program
-CHAT = (
-    "./main -m zh-models/7B/ggml-model-q4_0.bin --color -f ./prompts/alpaca.txt -ins -c 2048 --temp 0.2 "
-    "-n 256 --repeat_penalty 1.3"
-)
-QUANTIZE = "./quantize ./zh-models/7B/ggml-model-f16.bin ./zh-models/7B/ggml-model-q4_0.bin"
-
-
-class Shell:
-    """A folder, and commands typed in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def type(self, line: str, text: str = "") -> str:
-        """stdout of `alpaca-tui LINE`, which must end well; `text` is its input."""
-        done = subprocess.run(
-            [sys.executable, "-m", "alpaca_tui", *shlex.split(line)],
-            input=text.encode(),
-            capture_output=True,
-            cwd=self.folder,
-            env=environment(self.folder),
-            timeout=WAIT_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-    def sha256(self, name: str) -> str:
-        return hashlib.sha256((self.folder / "zh-models/7B" / name).read_bytes()).hexdigest()
-
-    def copy(self, kit: Path, *names: str) -> None:
-        for name in names:
-            target = self.folder / "zh-models" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kit / name, target)
-
-    def chat(self) -> None:
-        """Two lines to the chat of the tutorials: two replies, and nothing else on stdout."""
-        assert len(self.type(CHAT, "你好\n再见\n").split()) > 1
+PASTE = "\x1b[200~{}\x1b[201~"
+# The words of Chinese-LLaMA-Alpaca's README and of its examples.
+INSTRUCT = [
+    "-m zh-models/7B/ggml-model-q4_0.bin --color -f ./prompts/alpaca.txt -ins -c 2048 --temp 0.2 "
+    "-n 256 --repeat_penalty 1.3",
+    "-m zh-alpaca-models/7B/ggml-model-q4_0.bin --color -f prompts/alpaca.txt -ins -c 2048 --temp 0.2 -n 256 "
+    "--repeat_penalty 1.3",
+    "-m zh-models/7B/ggml-model-q4_0.bin --color -f ./prompts/alpaca.txt -ins -b 24 -c 2048 -n 512 -t 2 "
+    "--temp 0.2 --top_k 40 --top_p 0.9 --repeat_penalty 1.3",
+]
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def home(parrot: Path, tmp_path: Path) -> Path:
+    """A folder in which the tutorials' models lie."""
+    for folder in ("zh-models/7B", "zh-alpaca-models/7B", "models/7B"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("ggml-model-q4_0.bin", "ggml-model-q4_0.gguf"):
+            (tmp_path / folder / name).symlink_to(parrot)
+    return tmp_path
 
 
-def sums(kit: Path) -> dict[str, str]:
-    lines = (kit / "SHA256SUMS").read_text().splitlines()
-    return {name: digest for digest, name in (line.split() for line in lines)}
+def ends_with_timings(terminal: Terminal) -> None:
+    terminal.wait(lambda text: all(name in text for name in TIMINGS))
 
 
-DOWNLOADS = ("tokenizer.model", "7B/consolidated.00.pth", "7B/params.json")
+def quiet(terminal: Terminal) -> None:
+    """Waits until nothing more is written."""
+    before = -1
+    while before < len(terminal.raw):
+        before = len(terminal.raw)
+        terminal.read(0.5)
 
 
-def test_the_first_tutorial(shell: Shell, kits: Path) -> None:
-    kit = kits / "alpaca"
-    shell.copy(kit, *DOWNLOADS)
-    shell.type("convert-pth-to-ggml.py zh-models/7B/ 1")
-    shell.type(f"{QUANTIZE} 2")
-    expected = sums(kit)
-    assert shell.sha256("ggml-model-f16.bin") == expected["ggjt-v1/ggml-model-f16.bin"]
-    assert shell.sha256("ggml-model-q4_0.bin") == expected["ggjt-v1/ggml-model-q4_0.bin"]
-    shell.chat()
+@pytest.mark.parametrize("line", INSTRUCT)
+def test_an_instruct_session(line: str, home: Path) -> None:
+    with Terminal(["main", *line.split(), "-n", "26"], home) as terminal:
+        terminal.wait(at_prompt)
+        terminal.send("你好" + ENTER)
+        terminal.wait(lambda text: f"> 你好\n{SENTENCE * 2}\n" in text)
+        terminal.wait(at_prompt)
+        terminal.send("first line \\" + ENTER + "第二行" + ENTER)
+        terminal.wait(lambda text: text.count(SENTENCE) == 4)
+        terminal.wait(at_prompt)
+        terminal.send(ENTER)  # an empty line goes on with the reply
+        terminal.wait(lambda text: text.count(SENTENCE) == 6)
+        terminal.wait(at_prompt)
+        terminal.send(CTRL_D)
+        ends_with_timings(terminal)
+        assert terminal.exit_code() == 0
+        assert b";32;1m" in terminal.raw  # --color: what is typed is green
 
 
-def test_the_second_tutorial(shell: Shell, kits: Path) -> None:
-    kit = kits / "convert-py"
-    shell.copy(kit, *DOWNLOADS)
-    shell.type("convert.py zh-models/7B/")
-    shell.type(f"{QUANTIZE} 2")
-    assert {shell.sha256(f"ggml-model-{kind}.bin") for kind in ("f16", "q4_0")} <= set(sums(kit).values())
-    shell.chat()
+def test_pasted_lines_are_one_message(home: Path) -> None:
+    with Terminal(["main", *INSTRUCT[0].split(), "-n", "13"], home) as terminal:
+        terminal.wait(at_prompt)
+        terminal.send(PASTE.format("def f():\n    return '羊驼'\n\nprint(f())") + ENTER)
+        terminal.wait(lambda text: "print(f())" in text and text.count(SENTENCE) == 1)
+        terminal.wait(at_prompt)
+        terminal.read(0.3)
+        assert terminal.text.count(SENTENCE) == 1
+        terminal.send(CTRL_C)
+        ends_with_timings(terminal)
+        assert terminal.exit_code() == 130
 
 
-def test_from_llama_and_two_loras(shell: Shell, kits: Path) -> None:
-    loras = ",".join(str(kits / f"lora/chinese-{name}-plus-lora") for name in ("llama", "alpaca"))
-    shell.type(
-        f"scripts/merge_llama_with_chinese_lora.py --base_model {kits}/lora/base --lora_model {loras} "
-        "--output_type pth --output_dir zh-models/7B"
-    )
-    shell.type("convert.py zh-models/7B/")
-    shell.type(f"{QUANTIZE} 3")  # "the last argument may be 3"
-    shell.chat()
+@pytest.mark.parametrize(
+    ("line", "you", "model"),
+    [
+        ("-m models/7B/ggml-model-q4_0.bin -n 256 --repeat_penalty 1.0 --color -i"
+         " -f prompts/two-people-en.txt -r User:", "User:", "Hello!"),
+        ("-m models/7B/ggml-model-q4_0.bin --color -i -f prompts/two-people-zh.txt -r 用户： --simple-io",
+         "用户：", "早上好！"),
+    ],
+)  # fmt: skip
+def test_two_people_in_one_text(line: str, you: str, model: str, home: Path) -> None:
+    with Terminal(["main", *line.split(), "--interactive-first", "-n", "13"], home) as terminal:
+        terminal.wait(lambda text: text.rstrip().endswith("\n" + you))
+        quiet(terminal)
+        terminal.send(model + ENTER)
+        terminal.wait(lambda text: f"{you}{model}\n{SENTENCE}" in text)
+        quiet(terminal)
+        terminal.send(ENTER)
+        terminal.wait(lambda text: text.count(SENTENCE) == 2)
+        quiet(terminal)
+        terminal.send(CTRL_D)
+        ends_with_timings(terminal)
+        assert terminal.exit_code() == 0
 
 
-def test_a_file_of_march_2023_is_migrated(shell: Shell, kits: Path) -> None:
-    kit = kits / "legacy"
-    shell.copy(kit, "tokenizer.model")
-    (shell.folder / "zh-models/7B").mkdir()
-    shutil.copyfile(kit / "ggml/ggml-model-q4_0.bin", shell.folder / "zh-models/7B/old.bin")
-    shell.type("migrate-ggml-2023-03-30-pr613.py zh-models/7B/old.bin zh-models/7B/ggml-model-q4_0.bin")
-    shell.chat()
+def test_ctrl_c_interjects_in_a_text_and_then_ends_it(home: Path) -> None:
+    line = "-m models/7B/ggml-model-q4_0.bin -i -n -1 -c 4096 -p x\\n"
+    with Terminal(["main", *line.split()], home) as terminal:
+        terminal.wait(lambda text: text.count("alpaca") > 10)
+        terminal.send(CTRL_C)
+        quiet(terminal)
+        terminal.send("你" + ENTER)
+        terminal.wait(lambda text: "你\n羊驼说：" in text)
+        terminal.send(CTRL_C)
+        quiet(terminal)
+        terminal.send(CTRL_C)
+        ends_with_timings(terminal)
+        assert terminal.exit_code() == 130
+
+
+def test_the_program_of_april_in_a_terminal(home: Path) -> None:
+    with Terminal(["main", "--compat", "2023-04", *INSTRUCT[0].split(), "--temp", "0"], home) as terminal:
+        terminal.wait("== Running in interactive mode. ==")
+        terminal.wait(at_prompt)
+        terminal.send("你好" + ENTER)
+        terminal.wait(lambda text: f"\n> 你好\n{SENTENCE}" in text)
+        terminal.send(CTRL_C)
+        terminal.wait(at_prompt)
+        terminal.send(CTRL_C)
+        assert terminal.exit_code() == 130
+
+
+def test_a_locale_that_is_gbk(home: Path, tmp_path: Path) -> None:
+    if shutil.which("localedef") is None:
+        pytest.skip("no localedef to make a locale with")
+    made = tmp_path / "zh_CN.GBK"
+    subprocess.run(["localedef", "-f", "GBK", "-i", "zh_CN", str(made)], capture_output=True, check=False)
+    variables = {"LOCPATH": str(tmp_path), "LC_ALL": "zh_CN.GBK", "PYTHONUTF8": "0"}
+    with Terminal(["main", *INSTRUCT[0].split(), "-n", "13"], home, **variables) as terminal:
+        terminal.wait(at_prompt)
+        terminal.send("你好吗\x7f，羊驼" + ENTER)
+        terminal.wait(lambda text: f"> 你好，羊驼\n{SENTENCE}\n" in text)
+        terminal.wait(at_prompt)
+        terminal.send(CTRL_D)
+        assert terminal.exit_code() == 0
