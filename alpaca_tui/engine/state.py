@@ -44,9 +44,10 @@ class Identity:
     def check(self, path: Path, head: Head) -> None:
         """Raises UserError, saying what differs, where the state is not one of this model."""
         if head.digest != self.digest:
+            other = "other weights" if head.model == self.model else f"{head.model!r}"
             raise UserError(
-                f"{path} was saved with another model ({head.model!r}, and this is {self.model!r}); give "
-                "another name, or delete it."
+                f"{path} was saved with another model ({other}, and this is {self.model!r}); give another "
+                "name, or delete it."
             )
         for name in sorted(self.settings.keys() | head.settings.keys()):
             ours, theirs = self.settings.get(name), head.settings.get(name)
