@@ -39,6 +39,10 @@ class SetupActions(BaseApp, inherit_bindings=False):
             begin = Path(folder) if folder else self._setup_folder
             self.push_screen(SetupScreen(self.strings, self.workshop, self.setup_job, begin))
 
+    def with_setup(self, folder: str) -> None:
+        """`/setup FOLDER`."""
+        self.action_setup(folder)
+
     @on(SetupScreen.Start)
     def _start_setup(self, event: SetupScreen.Start) -> None:
         self.setup_job = SetupJob(event.plan)
@@ -55,7 +59,7 @@ class SetupActions(BaseApp, inherit_bindings=False):
         running = job.running  # before the rest is read, so that the end is shown as it is
         self._setup_time.update(job.at.index, job.at.done, job.at.total)
         seconds = self._setup_time.seconds
-        if isinstance(self.screen, SetupScreen):
+        if isinstance(self.screen, SetupScreen) and self.screen.is_there:
             self.screen.show_job(job, seconds)
         self.setup_line.show(job, seconds)
         if not running and self._setup_timer is not None:

@@ -320,6 +320,17 @@ async def test_a_folder_typed_into_the_model_dialog_is_taken_over(tmp_path: Path
         assert screen(c).query_one(Input).value == str(tmp_path)
 
 
+async def test_the_slash_command_takes_a_folder(tmp_path: Path) -> None:
+    async with chat(size=(100, 40)) as c:
+        c.app.workshop = ScriptedWorkshop()
+        c.app.with_setup(str(tmp_path))
+        await c.until(lambda: "start" in ids(c))
+        c.app.screen.dismiss()
+        await c.settle()
+        c.app.with_setup(f"{tmp_path}/nowhere")
+        await c.until(lambda: "There is no folder" in c.text())
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_empty_state_shows_the_way(size: tuple[int, int]) -> None:
     async with chat(Script(guide=True), model=None, size=size) as c:

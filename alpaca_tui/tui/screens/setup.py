@@ -133,6 +133,11 @@ class SetupScreen(ModalScreen[None]):
     def _keys(self, key: str) -> None:
         self.query_one("#setup-keys", Static).update(self._say(key))
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its widgets are: not before it is composed, and not when it is on its way out."""
+        return bool(self.query("#setup-rows")) and bool(self.query("#setup-keys"))
+
     def note(self, text: str, looking: bool = False) -> None:
         note = self.query_one("#setup-note", Static)
         note.set_class(looking, "looking")
@@ -164,13 +169,11 @@ class SetupScreen(ModalScreen[None]):
         def run() -> None:
             worker = get_current_worker()
             try:
-                result = work()
+                show = partial(then, work())
             except UserError as error:
-                if not worker.is_cancelled:
-                    self.app.call_from_thread(self.note, str(error))
-                return
+                show = partial(self.note, str(error))
             if not worker.is_cancelled:
-                self.app.call_from_thread(then, result)
+                self.app.call_from_thread(lambda: show() if self.is_there else None)
 
         self.run_worker(run, thread=True, exclusive=True)
 
