@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from alpaca_tui.tui.app import run_app  # only now: Textual takes longer to import than all of the above
 
     set_up_log()
-    for line in (*no_meaning.said_of(args), *wanted.notices):
+    for line in (*no_meaning.said_of(args), *main_flags.plain_only(args), *wanted.notices):
         print(f"({line})", file=sys.stderr)
     return run_app(
         model=model,

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from alpaca_tui import system
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.commands import flags
 from alpaca_tui.commands.main_flags import FLAGS
@@ -192,6 +193,8 @@ def run(args: argparse.Namespace, wanted: Wanted) -> int:
     load = flags.load_options(args, settings)
     with _engine(wanted.model or guide_model(), load, options.n_ctx, terminal) as engine:
         timings = Timings(load=time.perf_counter() - began)
+        if args.mlock and (refused := system.lock_memory()):
+            terminal.notice(f"(--mlock has no effect: {refused}.)")
         program = _program(
             date, options, choices_of(args, settings, engine.tokenizer.eos), seed, engine, terminal
         )

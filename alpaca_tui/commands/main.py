@@ -34,8 +34,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"({line})", file=sys.stderr)
     if wanted.mode is Mode.PERPLEXITY:
         return _perplexity(args)
-    if args.mlock and (refused := system.lock_memory()):
-        print(f"(--mlock: {refused})", file=sys.stderr)
     if args.verbose_prompt:
         _show_tokens(path, options, wanted)
     if args.compat:
@@ -65,8 +63,10 @@ def _talk(args: argparse.Namespace, wanted: Wanted, path: Path, options: p.LoadO
     began = time.monotonic()
     try:
         if wanted.mode in (Mode.CHAT, Mode.ANSWER):
-            return _chat(running, wanted, path, options)
+            return _chat(running, wanted, path, options, bool(args.mlock))
         running.load(path, options)
+        if args.mlock:
+            lock_memory(terminal)
         return _text(running, args, wanted)
     finally:
         engine.close()
@@ -75,7 +75,14 @@ def _talk(args: argparse.Namespace, wanted: Wanted, path: Path, options: p.LoadO
             terminal.notice(running.timings.text())
 
 
-def _chat(running: Running, wanted: Wanted, path: Path, options: p.LoadOptions) -> int:
+def lock_memory(terminal: Terminal) -> None:
+    """--mlock, once the model is there."""
+    refused = system.lock_memory()
+    if refused:
+        terminal.notice(f"(--mlock has no effect: {refused}.)")
+
+
+def _chat(running: Running, wanted: Wanted, path: Path, options: p.LoadOptions, mlock: bool) -> int:
     from alpaca_tui.chat.session import ChatSession
     from alpaca_tui.commands.plain import PlainChat
 
@@ -84,6 +91,8 @@ def _chat(running: Running, wanted: Wanted, path: Path, options: p.LoadOptions) 
     )
     chat = PlainChat(session, running.terminal, running.timings)
     chat.load(running.engine, path, options)
+    if mlock:
+        lock_memory(running.terminal)
     if wanted.mode is Mode.ANSWER:
         return chat.answer_once(wanted.message or "")
     return chat.converse(wanted.message)

@@ -7,7 +7,7 @@ in `commands.wanted`; what has no meaning here stands in `commands.no_meaning`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
              f"numbers of the context: {' or '.join(CACHE_TYPES)}", "TYPE"),
         Flag("cache_v", ("-ctv", "--cache-type-v"), _one_of("--cache-type-v", CACHE_NAMES), "the same",
              "TYPE"),
-        Flag("mlock", ("--mlock",), None, "keep the model from being swapped out"),
+        Flag("mlock", ("--mlock",), None, "keep the model from being swapped out", plain=True),
     ),
     "changes to the model": (
         Flag("loras", ("--lora",), values.lora, "a LoRA to apply (repeatable)", "FILE", repeated=True),
@@ -190,3 +190,11 @@ def add_main_flags(parser: argparse.ArgumentParser, full_screen: bool = False) -
                 if flag.optional:
                     keywords |= {"nargs": "?", "const": flag.const}
             both_spellings(group, flag.names, **keywords)
+
+
+def plain_only(args: argparse.Namespace) -> Iterator[str]:
+    """One line for each flag of the plain terminal's that was given to the full screen."""
+    names = {flag.dest: flag.names[-1] for flag in reversed(FLAGS) if flag.plain}
+    for dest, name in names.items():
+        if getattr(args, dest) is not None:
+            yield f"{name} means something in the plain terminal only: alpaca-tui main."
