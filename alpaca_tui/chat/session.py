@@ -150,6 +150,8 @@ class ChatSession(Rewriting):
         reply is in the making."""
         if self._engine is None or self.replying is not None:
             return False
+        if path != self.model_path:
+            self.settings.forget_model()
         options = replace(self.settings.load_options(), norm_eps=norm_eps, tokenizer=tokenizer)
         return self._load(path, options)
 

@@ -98,6 +98,12 @@ class Settings:
         numbers: dict[str, Any] = {key: BY_KEY[key].kind(values[key]) for key in _SAMPLING}
         return SamplingParams(**numbers, **self.other_sampling)
 
+    def forget_model(self) -> None:
+        """Drops what flags said of the model that was opened with them, and of no other."""
+        for key in ("loras", "lora_base", "rope"):
+            self.other_loading.pop(key, None)
+        self.other_request.pop("prompt_cache", None)
+
     def load_options(self) -> LoadOptions:
         v = self._values
         return LoadOptions(

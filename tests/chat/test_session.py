@@ -10,7 +10,7 @@ from alpaca_tui.chat import changes
 from alpaca_tui.chat.conversation import MessageState
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
-from alpaca_tui.engine.protocol import EngineState
+from alpaca_tui.engine.protocol import Adapter, EngineState, PromptCache, WhenFull
 from alpaca_tui.errors import UserError
 from tests.tui.scripted_engine import Script, ScriptedEngine
 
@@ -221,15 +221,24 @@ def test_a_stop_before_there_is_an_engine_cancels_the_load() -> None:
 
 def test_the_first_load_takes_what_only_it_was_told() -> None:
     engine = ScriptedEngine()
-    s = ChatSession(Settings(n_ctx=512, n_threads=3, n_batch=64), "")
+    settings = Settings(n_ctx=512, n_threads=3, n_batch=64)
+    settings.other_loading = {"loras": (Adapter(Path("lora.bin")),), "cache_type": "q8_0"}
+    settings.other_request = {"prompt_cache": PromptCache(Path("c")), "when_full": WhenFull.STOP}
+    s = ChatSession(settings, "")
     s.start(MODEL, norm_eps=1e-5, tokenizer=Path("tokenizer.model"))
     s.attach(engine)
     options = engine.loads[0][1]
     assert (options.n_ctx, options.n_threads, options.n_batch) == (512, 3, 64)
     assert (options.norm_eps, options.tokenizer) == (1e-5, Path("tokenizer.model"))
+    assert (options.loras, options.cache_type) == ((Adapter(Path("lora.bin")),), "q8_0")
+    settle(s, engine)
+    s.reload()
+    assert engine.loads[1][1].loras
     settle(s, engine)
     s.load(Path("other.gguf"))
-    assert engine.loads[1][1].tokenizer is None
+    options = engine.loads[2][1]
+    assert (options.tokenizer, options.loras, options.cache_type) == (None, (), "q8_0")
+    assert settings.other_request == {"when_full": WhenFull.STOP}
     settle(s, engine)
     assert s.model_path == Path("other.gguf")
 
