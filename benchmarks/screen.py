@@ -44,6 +44,7 @@ CTRL_N, EMPTY_PROMPT, ENTER, PASTE = "\x0e", "\x15" * 3, "\r", "\x1b[200~{}\x1b[
 BURST = 0.002  # seconds without output between two paints
 PATIENCE = 20.0  # seconds without output in which something must be wrong
 SETTLING = 0.3  # seconds
+LATE = 1.0  # second after which a key that did not show is lost
 SEAM = 16  # bytes: what is looked for may come in two pieces
 LEAST_SHARE, MOST_ECHO, MOST_PAINTS, MOST_COST = 0.8, 0.050, 20.0, 0.006
 
@@ -128,7 +129,11 @@ class Program:
                 next_key = now + self._random.uniform(0.5, 1.5) / rate
             if not select.select([self._fd], [], [], max(min(next_key - now, PATIENCE), 0.0))[0]:
                 if now - last > PATIENCE and last:
-                    raise SystemExit("The program shows nothing any more; run it by hand to see why.")
+                    for chunk in chunks:
+                        self.terminal.stream.feed(chunk)
+                    raise SystemExit(
+                        f"Nothing is written any more; this is on the screen:\n{self.terminal.text}"
+                    )
                 continue
             data = os.read(self._fd, 1 << 16)
             now = time.perf_counter()
@@ -144,7 +149,8 @@ class Program:
                     next_key = now if rate else next_key
             elif READY in tail:
                 seen.busy += self._main_thread()
-                seen.end, seen.n_lost = now, len(waiting)
+                seen.end = now
+                seen.n_lost = sum(typed < now - LATE for typed in waiting.values())
                 return chunks, seen
 
     def _main_thread(self) -> float:
