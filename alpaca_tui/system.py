@@ -47,14 +47,10 @@ def available_memory() -> int | None:
 
 
 def process_memory() -> int | None:
-    """Bytes of memory that this process takes now, mapped files among them; None where unknown."""
+    """Bytes of memory that this process takes now, mapped files among them; None where asking is slow."""
     if sys.platform.startswith("linux"):
         return _linux_resident(Path("/"))
-    if sys.platform == "darwin":
-        return _macos_resident(_output)
-    if sys.platform == "win32":
-        return _quietly(_ask_windows, _windows_resident)
-    return None
+    return _quietly(_ask_windows, _windows_resident) if sys.platform == "win32" else None
 
 
 def process_exists(pid: int) -> bool:
@@ -117,9 +113,9 @@ def set_utf8_console() -> None:
 
 
 def lock_memory() -> str:
-    """Keeps what this process has and will have in memory from being swapped out, page by page as it is used.
+    """Keeps what this process has in memory from being swapped out, each page from its first use on.
 
-    Empty, or why the system refuses.
+    Empty, or why the system refuses. Locked pages cannot be given back: a model is loaded before.
     """
     if not sys.platform.startswith("linux"):
         return "this system does not let a program keep all of its memory; it may be swapped out"
@@ -178,11 +174,11 @@ def _linux_cpu(root: Path) -> str | None:
     return None
 
 
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2); ONFAULT: not what was never touched
+_MCL_CURRENT, _MCL_ONFAULT = 1, 4  # mlockall(2): what is there, and of that not what was never touched
 
 
 def _linux_lock(libc: Any) -> str:
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
+    if libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0:
         return ""
     return f"{os.strerror(ctypes.get_errno())}; `ulimit -l` says how much memory may be kept"
 
@@ -353,6 +349,25 @@ def _windows_cores(kernel32: Any) -> int | None:
     known = kernel32.GetProcessAffinityMask(process, ctypes.byref(mine), ctypes.byref(system))
     allowed = mine.value if known and mine.value else ~0
     return sum(1 for item in table if item.relationship == 0 and item.mask & allowed) or None
+
+
+class _MemoryCounters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS (psapi.h)."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("page_faults", ctypes.c_uint32),
+        ("peak_working_set", ctypes.c_size_t),
+        ("working_set", ctypes.c_size_t),
+        ("others", ctypes.c_size_t * 6),
+    )
+
+
+def _windows_resident(kernel32: Any) -> int | None:
+    counters = _MemoryCounters(length=ctypes.sizeof(_MemoryCounters))
+    process = ctypes.c_void_p(-1)  # what GetCurrentProcess returns
+    done = kernel32.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.length)
+    return int(counters.working_set) if done else None
 
 
 def _windows_memory(kernel32: Any) -> int | None:
