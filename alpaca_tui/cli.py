@@ -34,7 +34,10 @@ VERBS = {
         "how fast a model runs here, and how near that is to the limits",
     ),
     "inspect": ("FILE [-c N]", "what is in a model file, and the memory it will need"),
+    "export": ("[WORD...] [--all] [-o FILE|DIR]", "chats of the full screen as Markdown, JSON or text"),
+    "import": ("FILE...", "chats from the JSON that export wrote"),
 }
+MODULES = {"export": "chats_export", "import": "chats_import"}  # of commands/, where not named as the verb
 # The tools of 2023 by their own names, as the tutorials type them.
 ALIASES = {
     "convert.py": "convert",
@@ -78,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         verb, rest = split_verb(argv)
         parser = parser_for(verb)
-        command = importlib.import_module(f"alpaca_tui.commands.{verb}")
+        command = importlib.import_module(f"alpaca_tui.commands.{MODULES.get(verb, verb)}")
         command.add_arguments(parser)
         return int(command.run(parser.parse(rest)))
     except UserError as error:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from alpaca_tui.chat.conversation import Conversation, Message
 from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.store.saving import GoneError, Place, Snapshot, as_new, save
-from alpaca_tui.chat.store.trouble import StoreTroubleError, trouble_of
+from alpaca_tui.chat.store.trouble import StoreTroubleError, Trouble, trouble_of
 
 PAUSE = 0.5  # seconds between two writes of what grows; a crash loses no more than that, and the write
 RETRY = 3.0  # seconds after a write that failed
@@ -170,8 +170,10 @@ class Recorder:
             if key not in self._unsaved:
                 del self._open[key]
             return
-        unsaved.all |= isinstance(error, GoneError)
+        trouble = trouble_of(error, self.archive.path)
+        gone = isinstance(error, GoneError)
+        unsaved.all |= gone or trouble.kind is Trouble.OTHER  # the file may not have what it was thought to
         self._note(self._open[key], True).add(unsaved)
-        if not isinstance(error, GoneError):
+        if not gone:
             self._not_before = self._clock() + RETRY
-            self.trouble = trouble_of(error, self.archive.path)
+            self.trouble = trouble

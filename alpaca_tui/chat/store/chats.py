@@ -23,7 +23,7 @@ RECENT_CHATS, RECENT = 20, 200  # of these chats so many questions, for Up in th
 @dataclass(frozen=True)
 class Summary:
     """A row of the list. `title` is the user's or the first question's beginning; without either there is
-    only a draft. `updated` is in seconds since 1970. `found` is the id of a message that a search found."""
+    only a draft. `updated` is in seconds since 1970."""
 
     id: int
     key: str
@@ -31,32 +31,25 @@ class Summary:
     pinned: bool
     updated: float
     draft: str = ""
-    found: int | None = None
 
 
 _SUMMARY = "id, key, CASE WHEN title <> '' THEN title ELSE first_question END, pinned, updated, draft"
-_ORDER = "ORDER BY pinned DESC, updated DESC, id DESC"
 
 
-def summaries(connection: sqlite3.Connection, words: str = "") -> list[Summary]:
-    """All chats, pinned ones first, then the newest; with `words` those whose title or messages have each of
-    them."""
-    if not words.strip():
-        sql = f"SELECT {_SUMMARY}, NULL FROM chats WHERE deleted IS NULL {_ORDER}"
-        rows = connection.execute(sql)
-    else:
-        found = search.find(connection, words)
-        connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS found (chat INTEGER PRIMARY KEY, message INTEGER)"
-        )
-        connection.execute("DELETE FROM found")
-        connection.executemany("INSERT INTO found VALUES (?, ?)", found.items())
-        sql = f"SELECT {_SUMMARY}, message FROM found JOIN chats ON id = chat WHERE deleted IS NULL {_ORDER}"
-        rows = connection.execute(sql)
-    return [
-        Summary(chat, key, title, bool(pinned), updated, draft, message)
-        for chat, key, title, pinned, updated, draft, message in rows
-    ]
+def summaries(connection: sqlite3.Connection) -> list[Summary]:
+    """All chats, pinned ones first, then the newest."""
+    sql = f"SELECT {_SUMMARY} FROM chats WHERE deleted IS NULL ORDER BY pinned DESC, updated DESC, id DESC"
+    return _rows(connection.execute(sql))
+
+
+def matching(connection: sqlite3.Connection, words: str) -> list[Summary]:
+    """The chats whose title or messages have each of the words, in the same order."""
+    found = search.find(connection, words)
+    return [chat for chat in summaries(connection) if chat.id in found]
+
+
+def _rows(rows: Iterable[tuple[Any, ...]]) -> list[Summary]:
+    return [Summary(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in rows]
 
 
 def newest(connection: sqlite3.Connection) -> list[Summary]:
@@ -65,8 +58,7 @@ def newest(connection: sqlite3.Connection) -> list[Summary]:
         f"SELECT {_SUMMARY} FROM chats WHERE deleted IS NULL AND (first_question <> '' OR title <> '') "
         "ORDER BY updated DESC LIMIT ?"
     )
-    rows = connection.execute(sql, (NEWEST,)).fetchall()
-    return [Summary(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in rows]
+    return _rows(connection.execute(sql, (NEWEST,)))
 
 
 def texts(connection: sqlite3.Connection, messages: Iterable[int]) -> dict[int, str]:
@@ -157,9 +149,10 @@ def _stats(text: str | None) -> Stats | None:
     """Of another version's numbers those that are still known."""
     if text is None:
         return None
-    values = _json(text, dict).items()
-    known: dict[str, Any] = {k: v for k, v in values if k in _STATS and isinstance(v, int | float)}
-    return Stats(**known)
+    values: dict[str, Any] = _json(text, dict)
+    if not values.keys() <= _STATS or not all(type(value) in (int, float) for value in values.values()):
+        values = {k: v for k, v in values.items() if k in _STATS and type(v) in (int, float)}
+    return Stats(**values)
 
 
 def _json(text: str, kind: type[Any]) -> Any:

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from alpaca_tui.chat.store import chats
+from alpaca_tui.chat.store import chats, search
 from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.store.chats import Summary
 from alpaca_tui.chat.store.trouble import StoreTroubleError
@@ -114,6 +114,7 @@ class ChatsScreen(ModalScreen[None]):
         self._folder = folder
         self._asking: tuple[str, Summary] | None = None  # what the second field is for, and which chat
         self._asked = 0  # queries so far: only the last one's answer is shown
+        self._all: list[Summary] = []
         self.chats = ChatList(strings, current)
 
     def compose(self) -> ComposeResult:
@@ -157,26 +158,40 @@ class ChatsScreen(ModalScreen[None]):
     @on(Input.Changed, "#chats-filter")
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
-        self.look()
+        self._asked += 1
+        self.run_worker(self._filter_rows(self._asked, None, ""), exit_on_error=False)
 
     def look(self, keep: int | None = None, note: str = "") -> None:
-        """Asks for the chats that have the words of the filter; then marks chat `keep` and says `note`."""
+        """Reads all chats anew; then marks chat `keep` and says `note`."""
         self._asked += 1
-        self.run_worker(self._look(self._asked, self._filter.value, keep, note), exit_on_error=False)
+        self.run_worker(self._look(self._asked, keep, note), exit_on_error=False)
 
-    async def _look(self, number: int, words: str, keep: int | None, note: str) -> None:
-        rows = await self._done(self._archive.run(chats.summaries, words))
-        if rows is None or number != self._asked:
+    async def _look(self, number: int, keep: int | None, note: str) -> None:
+        rows = await self._done(self._archive.run(chats.summaries))
+        if rows is None:
             return
+        self._all = rows
         if number == 1:  # to go on with the chat before is two keys
             keep = next((row.id for row in rows if row.key != self._current), None)
-        self.chats.show(rows, keep)
+        await self._filter_rows(self._asked, keep, note)
+
+    async def _filter_rows(self, number: int, keep: int | None, note: str) -> None:
+        """Shows those of the chats that have the words of the filter."""
+        words = self._filter.value
+        rows = self._all
+        found: dict[int, int] = {}
+        if words.strip():
+            found = await self._done(self._archive.run(search.find, words)) or {}
+            if number != self._asked:
+                return
+            rows = [row for row in rows if row.id in found]
+        self.chats.show(rows, found, keep)
         if not rows and not note:
             note = self._strings("chats_none" if words.strip() else "chats_empty")
         self.note(note)
-        found = [row.found for row in rows[:SNIPPETS] if row.found is not None]
-        if found:
-            texts = await self._done(self._archive.run(chats.texts, found))
+        messages = [found[row.id] for row in rows[:SNIPPETS]] if found else []
+        if messages:
+            texts = await self._done(self._archive.run(chats.texts, messages))
             if texts and number == self._asked:
                 self.chats.show_snippets(texts, words)
 

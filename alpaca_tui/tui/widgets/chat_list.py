@@ -40,6 +40,7 @@ class ChatList(ScrollView, can_focus=False):
     def __init__(self, strings: Strings, current: str) -> None:
         super().__init__(id="chats-list")
         self.rows: Sequence[Summary] = ()
+        self.found: Mapping[int, int] = {}  # by a chat's id, that of a message that has the words
         self.snippets: dict[int, str] = {}  # by the id of the message that was found
         self._strings = strings
         self._current = current
@@ -48,9 +49,9 @@ class ChatList(ScrollView, can_focus=False):
     def marked(self) -> Summary | None:
         return self.rows[self.cursor] if self.cursor < len(self.rows) else None
 
-    def show(self, rows: Sequence[Summary], keep: int | None = None) -> None:
+    def show(self, rows: Sequence[Summary], found: Mapping[int, int], keep: int | None = None) -> None:
         """Shows these; marks the chat with the id `keep` where it is among them, else the first."""
-        self.rows = rows
+        self.rows, self.found = rows, found
         self.snippets = {}
         self.virtual_size = Size(self.size.width, len(rows))
         self.cursor = next((i for i, row in enumerate(rows) if row.id == keep), 0)
@@ -111,7 +112,7 @@ class ChatList(ScrollView, can_focus=False):
             title = Content.styled(say("chats_draft", text=one_line(chat.draft)), "$quiet")
         when = Content.styled(f"  {when_text(chat.updated, time.time())} ", "$quiet")
         room = width - left.cell_length - when.cell_length
-        found = self.snippets.get(chat.found or 0, "")
+        found = self.snippets.get(self.found.get(chat.id, 0), "")
         if found and room > 30:
             title = title.truncate(room // 2, ellipsis=True)
             title += Content.styled(f"  {found}", "$quiet")

@@ -72,15 +72,15 @@ def test_a_conversation_is_whole(old: sqlite3.Connection) -> None:
 
 
 def test_what_is_in_it_is_found(old: sqlite3.Connection) -> None:
-    assert [chat.title for chat in chats.summaries(old, "明天")] == ["天气"]  # looked through
+    assert [chat.title for chat in chats.matching(old, "明天")] == ["天气"]  # looked through
     while search.catch_up(old, 2):
         pass
     assert (
         old.execute("SELECT count(*) FROM messages WHERE indexed = 0 AND deleted IS NULL").fetchone()[0] <= 1
     )
     for words in ("天气", "明天", "bicycle upright", "句子"):
-        assert len(chats.summaries(old, words)) == 1
-    assert not chats.summaries(old, "then what")  # deleted
+        assert len(chats.matching(old, words)) == 1
+    assert not chats.matching(old, "then what")  # deleted
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_what_was_left_unfinished_is_known(file: sqlite3.Connection) -> None:
     assert chats.unfinished(file) == chat
     chats.settle(file)
     assert chats.unfinished(file) is None and read(file, chat)[0].path()[1].text == "half"
-    assert chats.summaries(file, "half")
+    assert chats.matching(file, "half")
     for change in ({"draft": "d"}, {"waiting": ["w"]}, {"choices": {"editing": {"id": 1, "text": "t"}}}):
         c = talk(("x", "y"))
         vars(c).update(change)
@@ -209,7 +209,7 @@ def test_what_was_deleted_goes_after_a_week(file: sqlite3.Connection) -> None:
     chats.settle(file)
     assert chats.undelete(file) is None and [s.id for s in chats.summaries(file)] == [kept]
     rows = file.execute("SELECT count(*) FROM messages").fetchone()
-    assert rows == (2,) and not chats.summaries(file, "lose") and not chats.summaries(file, "title")
+    assert rows == (2,) and not chats.matching(file, "lose") and not chats.matching(file, "title")
     assert file.execute("SELECT count(*) FROM words WHERE words MATCH 'lose OR title'").fetchone() == (0,)
 
 

@@ -46,7 +46,7 @@ def full(file: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def titles(connection: sqlite3.Connection, words: str) -> str:
-    return " ".join(sorted(chat.title for chat in chats.summaries(connection, words)))
+    return " ".join(sorted(chat.title for chat in chats.matching(connection, words)))
 
 
 @pytest.mark.parametrize(("words", "found"), FOUND)
@@ -59,13 +59,12 @@ def test_a_word_may_stand_in_one_message_and_another_elsewhere(full: sqlite3.Con
 
 
 def test_the_message_that_has_it_is_told(full: sqlite3.Connection) -> None:
-    [chat] = chats.summaries(full, "气温")
-    assert chat.found is not None
-    assert chats.texts(full, [chat.found, 12345]) == {chat.found: TALKS["weather"][1]}
+    [message] = search.find(full, "气温").values()
+    assert chats.texts(full, [message, 12345]) == {message: TALKS["weather"][1]}
 
 
 def test_a_title_is_found_as_it_is_now(full: sqlite3.Connection) -> None:
-    [chat] = chats.summaries(full, "poem")
+    [chat] = chats.matching(full, "poem")
     chats.rename(full, chat.id, "诗歌集")
     assert titles(full, "poem") == "" and titles(full, "诗歌") == "诗歌集"
     chats.rename(full, chat.id, "")
@@ -78,14 +77,14 @@ def test_a_text_that_changed_is_found_by_what_it_is_now(file: sqlite3.Connection
     c[2].text = "after"
     write(file, c, place, c[2])
     write(file, c, place, c[2])
-    assert not chats.summaries(file, "before") and chats.summaries(file, "after")
+    assert not chats.matching(file, "before") and chats.matching(file, "after")
 
 
 def test_a_reply_in_the_making_is_found(file: sqlite3.Connection) -> None:
     c = talk(("q", "r"))
     c.add_reply(c.path()[0]).text = "unfinished business"
     save(file, as_new(c))
-    assert chats.summaries(file, "business")
+    assert chats.matching(file, "business")
 
 
 def test_without_the_index_the_texts_are_looked_through(
