@@ -19,7 +19,7 @@ from alpaca_tui.system import restart_in_utf8, set_utf8_console
 
 # verb -> (what stands after it in the usage line, what it does)
 VERBS = {
-    "main": ("[-m MODEL] [flags]", "the same chat in the plain terminal, for pipes and scripts"),
+    "main": ("[-m MODEL] [flags]", "llama.cpp's main in the plain terminal: chats, texts, pipes, scripts"),
     "convert": (
         "MODEL [1] [flags]",
         "a model file from a checkpoint (.pth, .bin, .safetensors) or an old one",
@@ -57,7 +57,7 @@ EPILOG = """\
 Long flags can be written with - or _ (--top-k, --top_k). Examples:
   alpaca-tui
   alpaca-tui -m zh-models/7B/ggml-model-q4_0.bin -f prompts/alpaca.txt -c 2048 --temp 0.2 -n 256
-  alpaca-tui main -p "What is an alpaca?"
+  alpaca-tui main -m zh-models/7B/ggml-model-q4_0.bin -p "Once upon a time" > story.txt
 """
 
 

@@ -65,6 +65,26 @@ def reverse(text: str, index: int = 0) -> list[p.Event]:
     return [p.TextChunk(text), finished(STOP_TEXT, 7, stop=index)]
 
 
+def test_ctrl_c_ends_a_load() -> None:
+    running = Running(ScriptedEngine([press_ctrl_c, None]), Terminal(io.StringIO(), Tty(), Tty()))
+    with pytest.raises(KeyboardInterrupt):
+        running.load(Path("m.gguf"), p.LoadOptions())
+
+
+def test_a_load_is_told_of_and_its_end_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(x * 0.7 for x in range(100))
+    monkeypatch.setattr("alpaca_tui.commands.terminal.time.monotonic", lambda: next(clock))
+    events = [p.Progress(p.EngineState.LOADING, n, 4, "blk.0") for n in range(5)]
+    terminal = Terminal(io.StringIO(), io.StringIO(), Tty())
+    with pytest.raises(UserError, match="no such layout"):
+        Running(ScriptedEngine([*events, p.LoadFailed("no such layout")]), terminal).load(
+            Path("m"), p.LoadOptions()
+        )
+    assert isinstance(terminal.notices, Tty)
+    assert "Loading blk.0 100 %" in terminal.notices.getvalue()
+    assert terminal.notices.getvalue().endswith("\r\x1b[K")
+
+
 # --- alone -------------------------------------------------------------------------------------------------
 
 
@@ -113,9 +133,7 @@ def test_colours_are_there_where_they_are_wanted() -> None:
 
 
 def test_a_reverse_prompt_is_shown_and_gives_the_turn_to_the_user() -> None:
-    scene = Scene(
-        reverse("\nB: hi\n", 1), reverse(" well\n", 0), typed="how?\n", turns=Turns(("A:", "B:"))
-    )
+    scene = Scene(reverse("\nB: hi\n", 1), reverse(" well\n", 0), typed="how?\n", turns=Turns(("A:", "B:")))
     assert scene.code == 0
     assert scene.shown == "Once\nB: hi\nB: well\nA:\n"
     assert scene.said(1) == ["Once", "\nB: hi\nB:", "how?\n"]
