@@ -61,11 +61,15 @@ class Guidance:
             self._logits = self._context.eval([token], 1)[0]
 
     def guided(self, logits: Logits, scale: float) -> Logits:
-        """scale * (log p - log q) + log q, p being those of the reply's context and q those of this one."""
+        """scale * (log p - log q) + log q, p being those of the reply's context and q those of this one.
+
+        But for a number that is the same for all tokens: with a scale of 1 these are `logits` themselves, so
+        that penalties, which look at the sign, do what they do without guidance.
+        """
         if scale == 1 or self._logits is None:
             return logits
-        p, q = _log_softmax(logits), _log_softmax(self._logits)
-        return (np.float32(scale) * (p - q) + q).astype(np.float32)
+        away = _log_softmax(logits) - _log_softmax(self._logits)
+        return (logits + np.float32(scale - 1) * away).astype(np.float32)
 
     def _evaluate(self) -> None:
         room = self._context.model.n_ctx - 1 - len(self._negative)

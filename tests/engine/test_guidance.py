@@ -11,7 +11,7 @@ import pytest
 from alpaca_tui.engine import Engine, Sampling
 from alpaca_tui.engine.generation import Context
 from alpaca_tui.engine.guidance import Guidance
-from alpaca_tui.engine.protocol import Finished, FinishReason, Segment
+from alpaca_tui.engine.protocol import Finished, FinishReason, SamplingParams, Segment
 from alpaca_tui.errors import UserError
 from tests.engine.fakes import BOS, ScriptedModel, engine_of, text_ids
 from tests.engine.harness import GREEDY, request
@@ -52,6 +52,16 @@ def test_a_reply_is_led_away_from_the_other_prompt(n_batch: int) -> None:
         assert [token.id for token in made] == expected(prompt, negative, n_instead, scale, 12)
     plain = [token.id for token in engine.generate(prompt, GREEDY, max_tokens=12, negative=negative)]
     assert plain == expected(prompt, negative, 0, 1.0, 12)
+
+
+def test_the_same_prompt_leads_nowhere() -> None:
+    prompt, params = [BOS, *text_ids("abc")], SamplingParams(seed=1, repeat_penalty=1.5)
+    engine = engine_of(Hash())
+    plain = [token.id for token in engine.generate(prompt, params, max_tokens=20)]
+    guided = engine.generate(
+        prompt, replace(params, cfg_scale=5.0), max_tokens=20, negative=prompt, n_instead=len(prompt)
+    )
+    assert [token.id for token in guided] == plain
 
 
 def test_the_scale_may_change_meanwhile() -> None:

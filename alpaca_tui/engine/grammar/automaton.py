@@ -23,6 +23,8 @@ from alpaca_tui.errors import UserError
 DEAD, END = 0, -1  # the state from which nothing leads on; the place behind the whole text
 MAX_STATES = 20_000  # then they are forgotten
 MAX_WIDTH = 20_000  # places in a state
+MAX_WORK = 500_000  # frames that are looked at for the steps from one state
+AMBIGUOUS = "The grammar is too ambiguous: too many of its rules fit the text at once."
 EMPTY = frozenset[int]()
 
 Point = tuple[int, int]  # a place before a terminal, and a tail
@@ -42,6 +44,7 @@ class Automaton:
         self._tails: dict[frozenset[int], int] = {}
         self._tail: list[frozenset[int]] = []
         self._expanded: dict[tuple[int, int], tuple[Point, ...]] = {}
+        self._work = 0
         self._forget()
         bottom = self._frame_of(END, self._tail_of(EMPTY))
         self._start = self._closed({}, {root: {bottom}}, bottom)
@@ -236,9 +239,10 @@ class Automaton:
         """Fills the state's row of `table`: where each class of bytes, and each token, leads."""
         if self.ready[state]:
             return
+        self._work = 0
         points = sorted(self._points[state][0])
         if len(points) > MAX_WIDTH:
-            raise UserError("The grammar is too ambiguous: too many of its rules fit the text at once.")
+            raise UserError(AMBIGUOUS)
         matching: dict[int, int] = {}  # class -> which of the points match it, as bits
         for i, (place, _) in enumerate(points):
             for c in self._classes[~self._symbol[place]]:
@@ -249,6 +253,11 @@ class Automaton:
                 leads[bits] = self._behind(tuple(p for i, p in enumerate(points) if bits >> i & 1))
             self.table[state, c] = leads[bits]
         self.ready[state] = True
+
+    def _count(self, n_frames: int) -> None:
+        self._work += 1 + n_frames
+        if self._work > MAX_WORK:
+            raise UserError(AMBIGUOUS)
 
     def _behind(self, points: tuple[Point, ...]) -> int:
         """The state behind the terminals at these points."""
@@ -264,6 +273,7 @@ class Automaton:
                 if not new and known:
                     continue
                 known.update(new)
+                self._count(len(new))
                 if place != END and self._symbol[place] >= 0 and self._nullable[self._symbol[place]]:
                     self._leave(place, new, work)
             called: dict[int, set[int]] = {}
@@ -307,6 +317,7 @@ class Automaton:
             points: list[Point] = []
             while queue:  # by rank, so that all that may follow a rule is known when its turn comes
                 _, this = heapq.heappop(queue)
+                self._count(len(pending[this]))
                 follows = self._tail_of(frozenset(pending[this]))
                 points += [(place, follows) for place in self._terminals[this]]
                 for called, behind in self._calls[this]:

@@ -8,7 +8,12 @@ import re
 from alpaca_tui.engine.grammar.utf8 import Ranges, complement, normal
 from alpaca_tui.errors import UserError
 
-CHARACTER = r"""[^"\\\x00-\x1F\x7F] | "\\" (["\\bfnrt/] | "u" ([0-9a-cA-Ce-fE-F] [0-9a-fA-F] | [dD] [0-7]) [0-9a-fA-F]{2})"""  # noqa: E501
+# a character, or an escape; a pair of surrogates is one, half of a pair none
+CHARACTER = (
+    r'[^"\\\x00-\x1F\x7F] | "\\" (["\\bfnrt/] | '
+    r'"u" (([0-9a-cA-Ce-fE-F] [0-9a-fA-F] | [dD] [0-7]) [0-9a-fA-F]{2} | '
+    r'[dD] [89abAB] [0-9a-fA-F]{2} "\\u" [dD] [c-fC-F] [0-9a-fA-F]{2}))'
+)
 FORMATS = {
     "date": '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
     "time": '([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})? '
