@@ -86,7 +86,7 @@ class Engine:
         tokenizer: str | Path | None = None,
         norm_eps: float | None = None,
         rope: RopeOptions | None = None,
-        loras: Sequence[Adapter] = (),
+        loras: Sequence[Adapter | str | Path] = (),
         lora_base: str | Path | None = None,
         on_progress: OnLoad | None = None,
     ) -> Engine:
@@ -120,7 +120,8 @@ class Engine:
             n_batch = max(1, min(n_batch, n_ctx))
             check_memory(file, n_ctx, n_batch, cache_type)
             if loras:
-                changes = Loras(file, loras, Path(lora_base) if lora_base else None)
+                adapters = [a if isinstance(a, Adapter) else Adapter(Path(a)) for a in loras]
+                changes = Loras(file, adapters, Path(lora_base) if lora_base else None)
             executor = Model(
                 file,
                 n_ctx=n_ctx,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alpaca_tui.engine import Engine
 from alpaca_tui.engine.lora import Loras, open_adapter
 from alpaca_tui.engine.model import Model
 from alpaca_tui.engine.protocol import Adapter
@@ -211,3 +212,14 @@ def test_damaged_files(
                     assert lora.change(name, np.arange(pair.shape[0])) is not None
         except UserError as error:
             assert "\n" not in str(error)
+
+
+def test_the_engine_takes_paths_and_adapters(base: Path, tmp_path: Path) -> None:
+    weights = lora_weights(H)
+    whole, half = write_ggla(tmp_path / "a", weights), write_ggla(tmp_path / "b", weights, alpha=8)
+    made = []
+    for lora in (str(half), half, Adapter(whole, 0.5)):
+        with Engine.load(base / "q4_0.gguf", n_ctx=64, loras=[lora], lora_base=base / "f16.gguf") as engine:
+            made.append(engine.logits(TOKENS))
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])
