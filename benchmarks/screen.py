@@ -102,7 +102,9 @@ class Program:
         """Has one reply made in a new chat, typing `rate` keys a second meanwhile."""
         for keys in (EMPTY_PROMPT, CTRL_N, PASTE.format(question)):
             self.terminal.send(keys)
-            self.terminal.read(SETTLING)
+            end = time.monotonic() + SETTLING
+            while time.monotonic() < end:
+                self.terminal.read()
         self.terminal.send(ENTER)
         chunks, seen = self._watch(rate)
         for chunk in chunks:  # what was only recorded, for the sake of the clock
@@ -144,7 +146,7 @@ class Program:
                 seen.echoes.append(now - waiting.pop(letter))
             seen.gauge += [(now, int(match[1])) for match in GAUGE.finditer(tail)]
             if not seen.begin:
-                if seen.gauge and seen.gauge[-1][1] > seen.gauge[0][1]:  # it has begun to decode
+                if len(seen.gauge) > 1 and seen.gauge[-1][1] > seen.gauge[-2][1]:  # it has begun to decode
                     seen = Seen(begin=now, gauge=seen.gauge[-1:], busy=-self._main_thread())
                     next_key = now if rate else next_key
             elif READY in tail:
