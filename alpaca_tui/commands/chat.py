@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     no_meaning.add_unused_flags(parser)
 
 
+def prompt_name(args: argparse.Namespace) -> str:
+    """The name of the prompt's file, where it is one file and nothing else; else empty."""
+    parts = args.parts or []
+    return Path(parts[0].value).name if len(parts) == 1 and parts[0].flag == "-f" else ""
+
+
 def run(args: argparse.Namespace) -> int:
     if args.positional is not None and args.model is not None:
         raise UserError(f"Two models were given, {str(args.model)!r} and {str(args.positional)!r}; name one.")
@@ -58,10 +64,12 @@ def run(args: argparse.Namespace) -> int:
     return run_app(
         model=model,
         settings=wanted.settings,
-        instruction=wanted.prompt,
+        instruction=wanted.prompt if args.parts or args.random_prompt or args.template else None,
         explicit=wanted.explicit,
         language=args.lang,
         norm_eps=args.norm_eps,
         tokenizer=args.tokenizer,
         workshop=PipelineWorkshop(),
+        prompt_name=prompt_name(args),
+        prompt_format=wanted.format,
     )

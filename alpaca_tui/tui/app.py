@@ -23,6 +23,7 @@ from alpaca_tui import resources, system
 from alpaca_tui.chat import changes
 from alpaca_tui.chat.config import NAME as CONFIG_NAME
 from alpaca_tui.chat.config import Config
+from alpaca_tui.chat.formats import ALPACA, PromptFormat
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.recorder import Recorder
 from alpaca_tui.chat.remembered import NAME as REMEMBERED_NAME
@@ -41,6 +42,7 @@ from alpaca_tui.tui.face import Face
 from alpaca_tui.tui.keymap import KEYS, app_bindings
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.models import Models, model_at_start
+from alpaca_tui.tui.prompting import Prompting, at_start_or_shipped
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.setup_actions import SetupActions
 from alpaca_tui.tui.strings import Strings
@@ -62,7 +64,9 @@ MIN_SIZE = (40, 10)
 TALL = 30  # rows from which on there is room for air and a title
 
 
-class AlpacaApp(ChatActions, Actions, Models, Tailoring, SetupActions, Face, inherit_bindings=False):
+class AlpacaApp(
+    ChatActions, Prompting, Actions, Models, Tailoring, SetupActions, Face, inherit_bindings=False
+):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
@@ -86,13 +90,22 @@ class AlpacaApp(ChatActions, Actions, Models, Tailoring, SetupActions, Face, inh
         archive: Archive | None = None,
         config: Config | None = None,
         remembered: Remembered | None = None,
+        prompt_name: str = "alpaca.txt",
+        prompt_format: PromptFormat = ALPACA,
     ) -> None:
         patches.apply()
         super().__init__()
         self.strings = Strings(language)
         self.archive = archive or Archive(None)
         self.recorder = Recorder(self.archive)
-        self.session = ChatSession(settings, instruction, explicit=explicit, recorder=self.recorder)
+        self.session = ChatSession(
+            settings,
+            instruction,
+            explicit=explicit,
+            prompt_format=prompt_format,
+            prompt_name=prompt_name,
+            recorder=self.recorder,
+        )
         self.history = PromptHistory()
         self.ladder = Ladder()
         self._engine_factory = engine_factory
@@ -156,8 +169,8 @@ class AlpacaApp(ChatActions, Actions, Models, Tailoring, SetupActions, Face, inh
         self.show_title()
         self.welcome()
         self.start_tailoring()
-        if self.model_gone is not None:
-            self.notice.flash(self.strings("start_model_gone", name=self.model_gone), PROBLEM_SECONDS)
+        if self.trouble_at_start:
+            self.notice.flash(self.trouble_at_start, PROBLEM_SECONDS)
         self.call_after_refresh(self._start_engine)
 
     def _start_engine(self) -> None:
@@ -333,21 +346,29 @@ def run_app(
     *,
     model: Path | None,
     settings: Settings,
-    instruction: str,
+    instruction: str | None,
     explicit: frozenset[str],
     language: str | None = None,
     norm_eps: float | None = None,
     tokenizer: Path | None = None,
     workshop: Workshop | None = None,
     config: Config | None = None,
+    prompt_name: str = "",
+    prompt_format: PromptFormat = ALPACA,
 ) -> int:
-    """Opens the chat and returns the exit code when it is left. `config`: instead of the user's own file."""
+    """Opens the chat and returns the exit code when it is left.
+
+    `config`: instead of the user's own file. `instruction` None: as that has it, and the format with it.
+    """
     config = config or Config(system.config_dir() / CONFIG_NAME, [key.id for key in KEYS])
     settings.use_defaults(config.settings)
     remembered = Remembered(system.data_dir() / REMEMBERED_NAME)
     gone = None
     if model is None:
         model, gone = model_at_start(config, remembered)
+    trouble = ""
+    if instruction is None:
+        instruction, prompt_name, prompt_format, trouble = at_start_or_shipped(config)
 
     def engine() -> ChatEngine:
         from alpaca_tui.engine.worker import EngineWorker
@@ -367,8 +388,10 @@ def run_app(
         archive=Archive(system.data_dir()),
         config=config,
         remembered=remembered,
+        prompt_name=prompt_name,
+        prompt_format=prompt_format,
     )
-    app.model_gone = gone
+    app.trouble_at_start = trouble or (app.strings("start_model_gone", name=gone) if gone else "")
     try:
         result = app.run()
     finally:

@@ -65,6 +65,16 @@ class BaseApp(App[int], inherit_bindings=False):
     def welcome(self) -> None:
         raise NotImplementedError
 
+    def keep(self, where: tuple[str, ...], value: object) -> bool:
+        """Writes a value into the config file; says why where that cannot be."""
+        raise NotImplementedError
+
+    def action_prompts(self) -> None:
+        raise NotImplementedError
+
+    def action_raw_prompt(self) -> None:
+        raise NotImplementedError
+
     def pump(self) -> None:
         """Takes in what happened in the session and shows it."""
         raise NotImplementedError

@@ -22,7 +22,7 @@ HeadKey = tuple[Path, int, float, int | float]
 
 class Models(BaseApp, inherit_bindings=False):
     remembered: Remembered
-    model_gone: Path | None = None  # that was to be opened at the start
+    trouble_at_start = ""  # what could not be as the config has it
     _heads: dict[HeadKey, ModelHead | UserError]
 
     def action_open_model(self) -> None:

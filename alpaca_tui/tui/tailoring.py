@@ -263,6 +263,8 @@ class Tailoring(BaseApp, inherit_bindings=False):
     def tailoring_commands(self) -> Sequence[tuple[str, partial[None]]]:
         """(key of the strings, what it does) for the command palette."""
         commands = {
+            "do_prompts": self.action_prompts,
+            "do_raw_prompt": self.action_raw_prompt,
             "do_presets": self.action_presets,
             "do_reset_settings": self.action_reset_settings,
             "do_keep_settings": self.action_keep_settings,

@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import chats_en, setup_en, tailoring_en
+from alpaca_tui.tui.strings import chats_en, prompts_en, setup_en, tailoring_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -161,5 +161,6 @@ TEXTS = {
     "palette_placeholder": "Search for a command…",
     **chats_en.TEXTS,
     **setup_en.TEXTS,
+    **prompts_en.TEXTS,
     **tailoring_en.TEXTS,
 }

@@ -1,6 +1,6 @@
 """简体中文。"""
 
-from alpaca_tui.tui.strings import chats_zh, setup_zh, tailoring_zh
+from alpaca_tui.tui.strings import chats_zh, prompts_zh, setup_zh, tailoring_zh
 
 TEXTS = {
     "new_chat": "新对话",
@@ -160,5 +160,6 @@ TEXTS = {
     "palette_placeholder": "搜索命令……",
     **chats_zh.TEXTS,
     **setup_zh.TEXTS,
+    **prompts_zh.TEXTS,
     **tailoring_zh.TEXTS,
 }

@@ -47,7 +47,6 @@ class Sidebar(Vertical):
         self._apply = apply
         self._strings = strings
         self.presets: list[Preset] = []
-        self.prompt_name = ""
 
     def compose(self) -> ComposeResult:
         yield Static(self._strings("sidebar_title"), id="sidebar-title", markup=False)
@@ -132,7 +131,8 @@ class Sidebar(Vertical):
         self.action(
             "preset"
         ).value = f"{preset.title(say.language) if preset else say('preset_own')} {glyphs.PICK}"
-        self.action("prompt").value = f"{self.prompt_name} {glyphs.PICK}"
+        name = self._session.prompt_name.removesuffix(".txt") or say("prompt_edited")
+        self.action("prompt").value = f"{name} {glyphs.PICK}"
         self._fold_label()
         self.reload_note()
 
