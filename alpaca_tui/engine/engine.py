@@ -140,7 +140,7 @@ class Engine:
         info = ModelInfo(
             path=path,
             name=file.name,
-            description=file.description,
+            description=_with_loras(file.description, loras),
             n_ctx=n_ctx,
             n_ctx_train=file.hparams.n_ctx_train,
             n_vocab=file.hparams.n_vocab,
@@ -404,6 +404,12 @@ class Engine:
                 f"{self.model.n_ctx}; shorten it, or load the model with a larger context (-c)."
             )
         return tokens
+
+
+def _with_loras(description: str, loras: Sequence[Adapter | str | Path]) -> str:
+    """What a model is, with the names of what was applied to it."""
+    names = [Path(lora.path if isinstance(lora, Adapter) else lora).name for lora in loras]
+    return f"{description} + LoRA {', '.join(names)}" if names else description
 
 
 def _is_guide(path: Path) -> bool:

@@ -233,6 +233,11 @@ def _open(
     head = _head(path)
     if head.startswith(MAGIC):
         contents = read_gguf(path, *maps.open(path))
+        if contents.metadata.get("general.type") == "adapter":
+            raise UserError(
+                f"{path} is a LoRA adapter, not a whole model; name it with --lora, and its base model "
+                "with -m."
+            )
         embedding = contents.tensors.get("token_embd.weight")
         n_vocab = embedding.rows if embedding else 1
         hparams = hp.check(path, hp.from_gguf(path, contents.metadata, n_vocab), norm_eps)

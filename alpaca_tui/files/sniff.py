@@ -27,7 +27,8 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"Rar!", "a RAR archive", "unpack it and open the model inside"),
     (b"\xfd7zXZ", "an xz archive", "unpack it and open the model inside"),
     (b"(\xb5/\xfd", "a Zstandard archive", "unpack it and open the model inside"),
-    (b"algg", "a LoRA adapter (ggla), not a whole model", "merge it into its base model first"),
+    (b"algg", "a LoRA adapter (ggla), not a whole model", "name it with --lora, and its base model with -m"),
+    (b"ALPSTATE", "a saved context of this program, not a model", "give the model file"),
     (b"nsgg", "a saved llama.cpp session (ggsn), not a model", "give the model file"),
     (
         b"version https://git-lfs",

@@ -159,6 +159,15 @@ def refusal(path: Path, *adapters: Path, base: Path | None = None, scale: float 
     return str(caught.value)
 
 
+def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+    for path in (
+        write_gguf_lora(tmp_path / "a", lora_weights(H), H),
+        write_ggla(tmp_path / "b", lora_weights(H)),
+    ):
+        with pytest.raises(UserError, match=r"LoRA adapter.*, not a whole model; name it with --lora"):
+            open_model(path)
+
+
 def test_refusals(base: Path, tmp_path: Path) -> None:
     model = base / "f16.gguf"
     weights = lora_weights(H)
@@ -221,5 +230,6 @@ def test_the_engine_takes_paths_and_adapters(base: Path, tmp_path: Path) -> None
     for lora in (str(half), half, Adapter(whole, 0.5)):
         with Engine.load(base / "q4_0.gguf", n_ctx=64, loras=[lora], lora_base=base / "f16.gguf") as engine:
             made.append(engine.logits(TOKENS))
+            assert engine.model.description.endswith((" + LoRA a", " + LoRA b"))
     np.testing.assert_array_equal(made[0], made[1])
     np.testing.assert_array_equal(made[0], made[2])
