@@ -261,6 +261,9 @@ class Automaton:
 
     def _behind(self, points: tuple[Point, ...]) -> int:
         """The state behind the terminals at these points."""
+        place, tail = points[0]
+        if len(points) == 1 and not self._is_last[place] and self._symbol[place + 1] < 0:
+            return self.state((frozenset([(place + 1, tail)]), False))  # within a literal or a character
         if points not in self._steps:
             reached: dict[int, set[int]] = {}  # places, and the frames that may follow there
             work: list[tuple[int, Iterable[int]]] = []
