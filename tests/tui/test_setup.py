@@ -350,3 +350,17 @@ async def test_after_deleting_the_model_can_be_opened_by_enter(tmp_path: Path) -
         await c.press("enter")
         await c.finish()
         assert c.engine.loads[-1][0] == tmp_path / "ggml-model-q4_0.gguf"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_the_line_over_the_prompt_is_one_row(tmp_path: Path, language: str) -> None:
+    async with setup(tmp_path, language=language, size=(80, 24)) as (c, workshop):
+        await start(c, workshop)
+        workshop.steps["downloads"].go.set()
+        await c.until(lambda: workshop.steps["f16"].begun.is_set())
+        await c.press("escape")
+        job = c.app.setup_job
+        assert job is not None
+        c.app.setup_line.show(job, 754.0)
+        await c.settle()
+        assert c.app.setup_line.size.height == 1 and "50 %" in c.text()

@@ -16,6 +16,7 @@ from alpaca_tui.tui.markdown.inline import clean
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.status import BAR, size_text, time_text
 
+SHORT_BAR = 10  # cells
 NAMED = 2  # files that are named one by one
 KIND_CELLS, FILE_CELLS, MEMORY_CELLS = 10, 12, 14
 
@@ -184,16 +185,17 @@ def job_rows(job: SetupJob, seconds_left: float | None, say: Strings) -> list[Ro
     return rows
 
 
-def progress_content(job: SetupJob, seconds_left: float | None, say: Strings) -> Content:
-    """A bar, the share, amounts, and how long still."""
+def progress_content(job: SetupJob, seconds_left: float | None, say: Strings, short: bool = False) -> Content:
+    """A bar, the share, how long still, and unless it is to be `short`, amounts."""
     at = job.at
     share = min(at.done / at.total, 1.0) if at.total > 0 else 0.0
-    filled = round(share * BAR)
+    cells = SHORT_BAR if short else BAR
+    filled = round(share * cells)
     bar = Content.styled(glyphs.FULL * filled, "$now") + Content.styled(
-        glyphs.EMPTY * (BAR - filled), "$rule"
+        glyphs.EMPTY * (cells - filled), "$rule"
     )
     parts = [f"{100 * share:.0f} %"]
-    if at.total:
+    if at.total and not short:
         parts.append(say("progress_of", done=size_text(at.done), total=size_text(at.total)))
     if seconds_left is not None and at.done < at.total:
         parts.append(say("progress_left", time=time_text(seconds_left, say)))

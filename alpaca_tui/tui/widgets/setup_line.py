@@ -46,5 +46,5 @@ def setup_line(job: SetupJob, seconds_left: float | None, say: Strings) -> Conte
     link = Content.from_markup("  [$act @click=app.setup]F9[/] $text", text=say("setup_look"))
     line = Content.styled(f"{sign} ", colour) + Content(text)
     if job.state is JobState.RUNNING:
-        line += progress_content(job, seconds_left, say)
+        line += progress_content(job, seconds_left, say, short=True)
     return line + link
