@@ -185,8 +185,7 @@ class ChatActions(BaseApp, inherit_bindings=False):
         self.prompt.history.clear()
         editing = conversation.choices.get(EDITING)
         if isinstance(editing, dict) and int(editing.get("id") or 0) in conversation:
-            self.action_edit_message(int(editing["id"]))
-            self.prompt.replace_text(str(editing.get("text", "")))
+            self._edit(conversation[int(editing["id"])], str(editing.get("text", "")))
         self.main.set_focus(self.prompt)
         self.pump()
 
@@ -304,9 +303,12 @@ class ChatActions(BaseApp, inherit_bindings=False):
             self.cannot("busy_now")
             return
         self._leave_edit()
-        self._put_aside = self.prompt.text
-        self._editing = message = self.session.conversation[message_id]
-        self.prompt.replace_text(message.text)
+        message = self.session.conversation[message_id]
+        self._edit(message, message.text)
+
+    def _edit(self, message: Message, text: str) -> None:
+        self._editing, self._put_aside = message, self.prompt.text
+        self.prompt.replace_text(text)
         self.main.set_focus(self.prompt)
         key = "editing_question" if message.role is Role.USER else "editing_reply"
         self.notice.keep("", self.strings(key))

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.conversation import Message
 from alpaca_tui.chat.settings import Settings
+from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.tui.app import AlpacaApp
 from alpaca_tui.tui.widgets.message import MessageRows
 from tests.tui.scripted_engine import Script, ScriptedEngine
@@ -105,11 +106,14 @@ async def chat(
     model: Path | None = MODEL,
     loaded: bool = True,
     config: Config | None = None,
+    archive: Archive | None = None,
 ) -> AsyncIterator[Chat]:
     """The running application, its model loaded unless `loaded` is False."""
     engine = ScriptedEngine(script)
     settings = settings or Settings(n_predict=-1)
-    app = AlpacaApp(lambda: engine, model, settings, "Below.", language, explicit, config=config)
+    app = AlpacaApp(
+        lambda: engine, model, settings, "Below.", language, explicit, config=config, archive=archive
+    )
     async with app.run_test(size=size) as pilot:
         running = Chat(app, pilot, engine)
         await running.until(lambda: bool(engine.loads))
@@ -117,3 +121,4 @@ async def chat(
         if loaded:
             await running.finish()
         yield running
+    app.archive.close()
