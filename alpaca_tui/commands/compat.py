@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from alpaca_tui.commands.terminal import Terminal
 from alpaca_tui.commands.timings import Timings
 from alpaca_tui.commands.values import UNTIL_FULL
 from alpaca_tui.commands.wanted import Wanted, prompt_of
-from alpaca_tui.engine.protocol import EngineState, LoadOptions, Progress
+from alpaca_tui.engine.protocol import EngineState, LoadOptions, Progress, SamplingParams
 from alpaca_tui.errors import UserError
 from alpaca_tui.resources import guide_model
 
@@ -59,10 +60,10 @@ NUMBERS = {
 # Flags that came later than a date, by the names of their values, and those not reproduced.
 _LATER_THAN_APRIL = (
     "escape in_suffix in_prefix_bos multiline simple_io logit_bias penalize_nl loras lora_base "
-    "rope_freq_base rope_freq_scale"
+    "rope_freq_base rope_freq_scale grammar grammar_file"
 )
 _NOT_REPRODUCED = (
-    "grammar grammar_file cfg_scale negative negative_file cache cache_all cache_ro system conversation "
+    "cfg_scale negative negative_file cache cache_all cache_ro system conversation "
     "single_turn template samplers breakers json_schema json_schema_file shift cache_k cache_v rope_scale "
     "rope_scaling yarn_orig_ctx yarn_ext_factor yarn_attn_factor yarn_beta_fast yarn_beta_slow"
 )
@@ -195,9 +196,9 @@ def run(args: argparse.Namespace, wanted: Wanted) -> int:
         timings = Timings(load=time.perf_counter() - began)
         if args.mlock and (refused := system.lock_memory()):
             terminal.notice(f"(--mlock has no effect: {refused}.)")
-        program = _program(
-            date, options, choices_of(args, settings, engine.tokenizer.eos), seed, engine, terminal
-        )
+        choices = choices_of(args, settings, engine.tokenizer.eos)
+        grammar = settings.other_sampling.get("grammar", "")
+        program = _program(date, options, choices, grammar, seed, engine, terminal)
         for line in banner(date, program, settings):
             terminal.notice(line)
         code = talk(program, terminal, april=date == APRIL)
@@ -300,13 +301,25 @@ def _engine(path: Path, options: LoadOptions, n_ctx: int, terminal: Terminal) ->
 
 
 def _program(
-    date: str, options: Options, choices: Choices, seed: int, engine: Engine, terminal: Terminal
+    date: str,
+    options: Options,
+    choices: Choices,
+    grammar: str,
+    seed: int,
+    engine: Engine,
+    terminal: Terminal,
 ) -> Program:
     from alpaca_tui.engine.compat import program, samplers
     from alpaca_tui.engine.compat.draws import Mt19937
+    from alpaca_tui.engine.grammar.matcher import Grammars
 
     april, rng = date == APRIL, Mt19937(seed)
-    sampler = samplers.April(choices, rng, engine.tokenizer.eos) if april else samplers.August(choices, rng)
+    sampler: samplers.April | samplers.August
+    if april:
+        sampler = samplers.April(choices, rng, engine.tokenizer.eos)
+    else:
+        grammars, params = Grammars(engine.tokenizer), SamplingParams(grammar=grammar)
+        sampler = samplers.August(choices, rng, partial(grammars.matcher, params))
     rules = program.APRIL if april else program.AUGUST
     console = Console(terminal, slash=rules.slash)
     model = InThread(engine.executor)

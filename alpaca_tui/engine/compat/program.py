@@ -82,6 +82,7 @@ class Console(Protocol):
 
 
 class Sampler(Protocol):
+    def restart(self) -> None: ...
     def sample(self, logits: NDArray[np.float32], last: Sequence[int]) -> int: ...
 
 
@@ -269,8 +270,10 @@ class Program:
             self._console.colour("user")
         if not self.interactive or self._n_past == 0:
             return True
-        if self.interacting and not self._ask():
-            return False
+        if self.interacting:
+            if not self._ask():
+                return False
+            self._sampler.restart()
         self.interacting = False
         return True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,22 @@ class Choices:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
 
+class Constraint(Protocol):
+    """What is needed of `engine.grammar.matcher.Matcher`: bool [n_vocab], and a token that was chosen."""
+
+    @property
+    def allowed(self) -> NDArray[np.bool_]: ...
+    def accept(self, token: int) -> None: ...
+
+
 class April:
     """`llama_sample_top_p_top_k` of 2023-04-03. `last` starts as n_ctx zeros: token 0 counts as seen."""
 
     def __init__(self, choices: Choices, rng: Mt19937, eos: int) -> None:
         self.choices, self.rng, self.eos = choices, rng, eos
+
+    def restart(self) -> None:
+        """There is nothing to begin anew."""
 
     def sample(self, logits: Floats, last: Sequence[int]) -> int:
         """`logits`: float32 [n_vocab]. `last`: the n_ctx last tokens. Greedy knows no penalties."""
@@ -70,16 +82,28 @@ class April:
 
 
 class August:
-    """The sampling of examples/main of 2023-08-15. `allow` is the grammar: it may set logits to -inf."""
+    """The sampling of examples/main of 2023-08-15. `begin` gives the grammar at its beginning."""
 
     def __init__(
-        self, choices: Choices, rng: Mt19937, allow: Callable[[Floats], Floats] | None = None
+        self, choices: Choices, rng: Mt19937, begin: Callable[[], Constraint | None] = lambda: None
     ) -> None:
-        self.choices, self.rng, self.allow = choices, rng, allow
+        self.choices, self.rng, self._begin = choices, rng, begin
         self._mu = 2 * choices.mirostat_tau
+        self._grammar: Constraint | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """The grammar begins anew: the user has spoken."""
+        self._grammar = self._begin()
 
     def sample(self, logits: Floats, last: Sequence[int]) -> int:
         """`logits`: float32 [n_vocab], left as they are. `last`: the n_ctx last tokens, zeros at first."""
+        token = self._choose(logits, last)
+        if self._grammar is not None:
+            self._grammar.accept(token)
+        return token
+
+    def _choose(self, logits: Floats, last: Sequence[int]) -> int:
         c = self.choices
         logits = logits.copy()
         for token, bias in c.logit_bias.items():
@@ -87,8 +111,8 @@ class August:
         window = len(last) if c.repeat_last_n < 0 else min(c.repeat_last_n, len(last))
         if window:
             penalise(logits, last[len(last) - window :], c)
-        if self.allow is not None:
-            logits = self.allow(logits)
+        if self._grammar is not None:
+            logits[~self._grammar.allowed] = -np.inf
         if c.temp <= 0:
             return int(logits.argmax())
         if c.mirostat:

@@ -77,7 +77,7 @@ class EndOfScriptError(Exception):
 class Scripted:
     """A sampler with known answers, and a model that evaluates nothing but notes what it is given."""
 
-    n_batch = 512
+    n_batch, restarts = 512, 0
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self.tokens = list(tokens)
@@ -87,6 +87,9 @@ class Scripted:
         if not self.tokens:
             raise EndOfScriptError
         return self.tokens.pop(0)
+
+    def restart(self) -> None:
+        self.restarts += 1
 
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> np.ndarray:
         self.evaluated.append((pos, list(tokens)))

@@ -63,6 +63,7 @@ def test_a_question_and_its_answer_share_the_budget(rules: Rules) -> None:
 
 def test_a_question_as_long_as_the_budget_gets_no_answer() -> None:
     run = Run(APRIL, [5, 6, 7], ["hi", "", "hi"], instruct=True, n_predict=3)
+    assert run.model.restarts == 3  # a grammar begins anew with each turn
     assert run.out == "<50>\n> \n> <5><6><7>\n> \n> "
 
 

@@ -111,11 +111,22 @@ def test_mirostat_comes_near_the_surprise_that_is_wanted(version: int) -> None:
 
 
 def test_a_grammar_sees_penalised_logits_and_bans() -> None:
-    def only_two(x: np.ndarray) -> np.ndarray:
-        x[[0, 1]] = -np.inf
-        return x
+    class TwoThenOne:
+        def __init__(self) -> None:
+            self.next = 2
 
-    assert August(Choices(), Mt19937(1), only_two).sample(np.array([9, 8, 1], np.float32), [0]) == 2
+        @property
+        def allowed(self) -> np.ndarray:
+            return np.arange(3) == self.next
+
+        def accept(self, token: int) -> None:
+            self.next = token - 1
+
+    for choices in (Choices(), Choices(temp=0), Choices(mirostat=2)):
+        sampler = August(choices, Mt19937(1), TwoThenOne)
+        assert [sampler.sample(np.array([9, 8, 1], np.float32), [0]) for _ in range(2)] == [2, 1]
+        sampler.restart()
+        assert sampler.sample(np.array([9, 8, 1], np.float32), [0]) == 2
 
 
 # --- April -------------------------------------------------------------------------------------------------
