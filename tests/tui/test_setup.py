@@ -14,7 +14,7 @@ from alpaca_tui.chat.setup_job import JobState
 from alpaca_tui.tui.screens.setup import SetupScreen
 from tests.tui.helpers import Chat, chat
 from tests.tui.scripted_engine import Script
-from tests.tui.scripted_workshop import ScriptedWorkshop, Seen, Thing, empty_folder, usual_folder
+from tests.tui.scripted_workshop import Said, ScriptedWorkshop, Seen, Thing, empty_folder, usual_folder
 
 
 @asynccontextmanager
@@ -364,3 +364,20 @@ async def test_the_line_over_the_prompt_is_one_row(tmp_path: Path, language: str
         c.app.setup_line.show(job, 754.0)
         await c.settle()
         assert c.app.setup_line.size.height == 1 and "50 %" in c.text()
+
+
+async def test_names_cannot_reach_the_terminal_as_they_are(tmp_path: Path) -> None:
+    name = "evil\x1b[31m\udcff"
+
+    def evil(folder: Path) -> Seen:
+        problems = [Said(f"{name} is damaged."), Said("", True, "no_tokenizer", {"folder": name})]
+        return Seen(folder, [Thing(name, folder / name, 13)], [], problems)
+
+    workshop = ScriptedWorkshop(evil)
+    workshop.trouble = f"{name} is too large."
+    async with setup(tmp_path, workshop) as (c, _):
+        await c.until(lambda: "is too large." in c.text())
+        assert "\x1b" not in c.text() and "evil␛[31m� is damaged." in c.text().encode().decode()
+        screen(c).note(workshop.trouble)
+        await c.settle()
+        assert c.text().encode()

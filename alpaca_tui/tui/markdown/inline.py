@@ -7,8 +7,9 @@ import re
 from markdown_it.token import Token
 from textual.content import Content, Span
 
-# C0 and C1 controls but for tab and newline: an escape sequence in a reply must not reach the terminal.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls but for tab and newline: an escape sequence in a reply must not reach the terminal. Nor
+# must the bytes of a file's name that are no UTF-8, which could not be written there.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t]+")
 
 STYLES = {

@@ -23,6 +23,7 @@ from alpaca_tui.chat.workshop import Base, Choice, Found, Plan, Workshop
 from alpaca_tui.errors import UserError
 from alpaca_tui.system import available_memory
 from alpaca_tui.tui.completion import PathSuggester, complete
+from alpaca_tui.tui.markdown.inline import clean
 from alpaca_tui.tui.screens.setup_rows import Choices, Row, choice_rows, end_rows, job_rows
 from alpaca_tui.tui.strings import Strings
 
@@ -142,7 +143,7 @@ class SetupScreen(ModalScreen[None]):
         note = self.query_one("#setup-note", Static)
         note.set_class(looking, "looking")
         note.display = bool(text)
-        note.update(text)
+        note.update(clean(text))
 
     def _show(self, rows: list[Row], to: str = "") -> None:
         """The rows; the highlighted one stays, unless `to` names another."""
