@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from numba import cfunc, types
+from numba import cfunc, njit, types
+
+from alpaca_tui.kernels import cache
 
 SIGNATURE = types.void(types.CPointer(types.int64), types.int64, types.int64)
 OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy"}
@@ -31,8 +33,22 @@ def compiled(name: str) -> Any:
     """Numba's CFunc of a kernel: loaded from the cache on disk, or compiled now."""
     with _lock:
         if name not in _compiled:
-            _compiled[name] = cfunc(SIGNATURE, cache=True, **OPTIONS)(_functions[name])
+            function = _functions[name]
+            _compiled[name] = cache.through_disk(
+                lambda on_disk: cfunc(SIGNATURE, cache=on_disk, **OPTIONS)(function)
+            )
         return _compiled[name]
+
+
+def at_once(signature: str) -> Callable[[Callable[..., None]], Any]:
+    """Makes a function that Python calls and that runs without the GIL, loaded or compiled right away."""
+
+    def make(function: Callable[..., None]) -> Any:
+        return cache.through_disk(
+            lambda on_disk: njit(signature, nogil=True, cache=on_disk, **OPTIONS)(function)
+        )
+
+    return make
 
 
 def address(name: str) -> int:

@@ -21,7 +21,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from alpaca_tui.kernels.registry import OPTIONS
+from alpaca_tui.kernels.registry import OPTIONS, at_once
 
 STEP = 24
 ADDRESS, BARRIER, ARGUMENTS = 0, 1, 2  # columns of a step
@@ -143,7 +143,7 @@ def _pointer(typingctx, address):
     return types.CPointer(types.int64)(types.int64), codegen
 
 
-@njit("void(int64, int64, int64, int64, int64)", nogil=True, cache=True, **OPTIONS)
+@at_once("void(int64, int64, int64, int64, int64)")
 def run(steps_address, n_steps, meeting_address, thread, n_threads):
     """Walks the steps as one of n_threads threads; all of them must call it."""
     steps = _pointer(steps_address)

@@ -10,18 +10,14 @@ cannot be written, or a child fails, kernels are compiled here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from numba.core.registry import cpu_target
 
 from alpaca_tui import system
-from alpaca_tui.kernels import activations, attention, matmul, quantize, registry, repack, shift
+from alpaca_tui.kernels import activations, attention, cache, matmul, quantize, registry, repack, shift
 
 Report = Callable[[int, int, str], None]  # kernels done, kernels in all, the one being worked on
 
@@ -33,14 +29,14 @@ POLL_SECONDS = 0.1
 
 def ready(names: Sequence[str], report: Report, check_stop: Callable[[], None]) -> None:
     """Has all these kernels loaded into this process; `check_stop` may raise to give up."""
-    missing = [name for name in names if not _marker(name).exists()] if _folder() else []
+    missing = [name for name in names if not _is_kept(name)]
     done = len(names) - len(missing)
-    if len(missing) > 1:
+    if len(missing) > 1 and cache.folder():
         with contextlib.suppress(OSError):
             _compile_apart(missing, lambda n, what: report(done + n, len(names), what), check_stop)
     for i, name in enumerate(names):
         check_stop()
-        if name in missing and not _marker(name).exists():
+        if name in missing and not _is_kept(name):
             report(i, len(names), name)
         registry.address(name)
         _mark(name)
@@ -88,23 +84,18 @@ def _collect(child: subprocess.Popen[str], finished: list[str]) -> None:
         finished.extend(line.strip() for line in child.stdout)
 
 
-# --- which kernels the cache on disk has, for the CPU that is compiled for ----------------------------------
+# --- which kernels are in the folder ------------------------------------------------------------------------
 
 
-def _folder() -> Path | None:
-    folder = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(folder) if folder and os.access(folder, os.W_OK) else None
-
-
-def _marker(name: str) -> Path:
-    cpu = hashlib.sha256(repr(cpu_target.target_context.codegen().magic_tuple()).encode()).hexdigest()[:12]
-    return (_folder() or Path()) / f"{name}-{cpu}.ready"
+def _is_kept(name: str) -> bool:
+    folder = cache.folder()
+    return folder is not None and (folder / f"{name}.ready").exists()
 
 
 def _mark(name: str) -> None:
-    if _folder():
+    if folder := cache.folder():
         with contextlib.suppress(OSError):
-            _marker(name).touch()
+            (folder / f"{name}.ready").touch()
 
 
 def main(names: Sequence[str]) -> None:
@@ -113,6 +104,8 @@ def main(names: Sequence[str]) -> None:
             os.nice(5)  # the user is typing meanwhile
     for name in names:
         registry.address(name)
+        if cache.folder() is None:
+            return  # nothing that is compiled here reaches the program
         _mark(name)
         print(name, flush=True)
 

@@ -52,7 +52,7 @@ def compile_for(folder: Path, cpu: str, features: str, names: list[str]) -> Path
     environment = os.environ | {
         "NUMBA_CPU_NAME": cpu,
         "NUMBA_CPU_FEATURES": features,
-        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
     }
     command = [sys.executable, "-m", "tests.kernels.cross", str(folder), *names]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
