@@ -90,7 +90,7 @@ def _chat(running: Running, wanted: Wanted, path: Path, options: p.LoadOptions, 
         wanted.settings, wanted.prompt, explicit=wanted.explicit, prompt_format=wanted.format
     )
     chat = PlainChat(session, running.terminal, running.timings)
-    chat.load(running.engine, path, options)
+    chat.load(running.engine, path, options, greet=wanted.mode is Mode.CHAT)
     if mlock:
         lock_memory(running.terminal)
     if wanted.mode is Mode.ANSWER:

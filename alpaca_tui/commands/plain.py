@@ -25,7 +25,7 @@ class PlainChat:
         self.session, self.terminal = session, terminal
         self.timings = timings or Timings()
 
-    def load(self, engine: p.ChatEngine, path: Path, options: p.LoadOptions) -> None:
+    def load(self, engine: p.ChatEngine, path: Path, options: p.LoadOptions, greet: bool = True) -> None:
         began = time.monotonic()
         self.session.start(path, norm_eps=options.norm_eps, tokenizer=options.tokenizer)
         self.session.attach(engine)
@@ -39,7 +39,8 @@ class PlainChat:
                 case changes.ModelReady(model):
                     self.terminal.clear_progress()
                     self.timings.load = time.monotonic() - began
-                    self._greet(model)
+                    if greet:
+                        self._greet(model)
                     return
 
     def answer_once(self, message: str) -> int:
