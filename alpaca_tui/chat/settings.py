@@ -52,6 +52,10 @@ class Settings:
         self.chosen.add(key)
         return self._values[key]
 
+    def changed(self, key: str) -> bool:
+        """Is it another value than a reset would bring? What follows the model is not."""
+        return key in self.chosen and self._values[key] != self.defaults[key]
+
     def suggest(self, key: str, value: int | float) -> bool:
         """Sets what nobody has chosen, as the model that is loaded would have it. True if it changed."""
         changed = key not in self.chosen and self._values[key] != value

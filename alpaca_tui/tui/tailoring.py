@@ -123,11 +123,11 @@ class Tailoring(BaseApp, inherit_bindings=False):
         def title(name: str) -> str:
             return self._theme_titles.get(name, {}).get(say.language, "")
 
-        ours = [Pick(name, name, title(name)) for name in self._theme_titles]
+        ours = [Pick(name, title(name) or name, name) for name in self._theme_titles]
         others = [
             Pick(name, name) for name in sorted(self.available_themes) if name not in self._theme_titles
         ]
-        auto = Pick(themes.AUTO, themes.AUTO, say("theme_auto"))
+        auto = Pick(themes.AUTO, say("theme_auto"), themes.AUTO)
 
         def tried(name: str) -> None:
             self.theme = themes.suited(os.environ) if name == themes.AUTO else name

@@ -39,10 +39,11 @@ class PickScreen(ModalScreen[str]):
         width: 72; max-width: 96%; height: auto; max-height: 96%;
         background: $surface; border-left: wide $act; padding: 1 2;
     }
-    PickScreen.see-through #pick-box { width: 46; }
+    PickScreen.see-through #pick-box { width: 62; }
     #pick-title { text-style: bold; height: 1; margin: 0 0 1 0; }
     #pick-list {
         height: auto; border: none; background: $surface; padding: 0; scrollbar-size-vertical: 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
         &:focus { border: none; }
     }
     #pick-keys { color: $quiet; height: auto; margin: 1 0 0 0; }

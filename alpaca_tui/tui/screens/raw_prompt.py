@@ -38,7 +38,7 @@ class RawPromptScreen(ModalScreen[None]):
     }
     #raw-title { text-style: bold; height: 1; }
     #raw-counts { color: $quiet; height: auto; margin: 0 0 1 0; }
-    #raw-scroll { height: auto; scrollbar-size-vertical: 1; }
+    #raw-scroll { height: auto; scrollbar-size-vertical: 1; background: $ground; padding: 0 1; }
     .raw-part { height: auto; color: $ink; }
     .raw-name { height: 1; color: $quiet; text-style: bold; }
     #raw-keys { color: $quiet; height: 1; margin: 1 0 0 0; }

@@ -2,7 +2,7 @@
 
 TEXTS = {
     "theme_unknown": "There is no theme {name}; the default is shown.",
-    "theme_auto": "suits the terminal",
+    "theme_auto": "Suits the terminal",
     "themes_title": "Colours",
     "themes_keys": "↑ ↓ try out   Enter keeps   Esc goes back",
     "language_title": "Language",

@@ -76,7 +76,7 @@ class Sidebar(Vertical):
     def _row(self, setting: Setting) -> SettingRow:
         settings = self._session.settings
         row = SettingRow(setting, settings[setting.key], self._apply, self._strings)
-        row.changed = settings[setting.key] != settings.defaults[setting.key]
+        row.changed = settings.changed(setting.key)
         row.set_class(setting.advanced, "advanced")
         return row
 
@@ -110,7 +110,7 @@ class Sidebar(Vertical):
 
     def _fold_label(self) -> None:
         settings = self._session.settings
-        changed = sum(1 for s in SETTINGS if s.advanced and settings[s.key] != settings.defaults[s.key])
+        changed = sum(1 for s in SETTINGS if s.advanced and settings.changed(s.key))
         row = self.action("more")
         row.value = self._strings("row_more_changed", count=changed) if changed else " "
         sign = glyphs.FOLD_OPEN if self.has_class("unfolded") else glyphs.FOLDED
@@ -121,7 +121,7 @@ class Sidebar(Vertical):
         for row in self.rows:
             key = row.setting.key
             row.value = settings[key]
-            row.changed = settings[key] != settings.defaults[key]
+            row.changed = settings.changed(key)
         self._marks()
 
     def _marks(self) -> None:
@@ -149,7 +149,7 @@ class Sidebar(Vertical):
     def _looked(self, event: SettingRow.Looked) -> None:
         event.stop()
         row, settings = event.row, self._session.settings
-        row.changed = settings[row.setting.key] != settings.defaults[row.setting.key]
+        row.changed = settings.changed(row.setting.key)
         self._marks()
         if row.has_focus or row.error:
             self._help(row)
