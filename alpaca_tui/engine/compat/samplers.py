@@ -126,15 +126,17 @@ class August:
 
     def _mirostat(self, logits: Floats) -> int:
         ids, f32, tau = falling(logits), np.float32, self.choices.mirostat_tau
-        p = softmax(logits[ids])
-        if self.choices.mirostat == 1:
+        ids = ids[: np.count_nonzero(np.isfinite(logits))]  # what a grammar forbids has no surprise
+        p = np.maximum(softmax(logits[ids]), np.finfo(np.float32).tiny)
+        if self.choices.mirostat == 1 and len(ids) > 2:
             m = min(MIROSTAT_M - 1, len(ids) - 1)
             i = np.arange(m, dtype=np.float32)
             t, b = np.log((i + 2) / (i + 1)), np.log(p[:m] / p[1 : m + 1])
-            s_hat = float(np.cumsum(t * b)[-1] / np.cumsum(t * t)[-1])
+            s_hat = np.float64(np.cumsum(t * b)[-1] / np.cumsum(t * t)[-1])
             epsilon = s_hat - 1
-            k = (epsilon * 2**self._mu / (1 - len(logits) ** -epsilon)) ** (1 / s_hat)
-            ids = ids[: max(int(k), 1)]
+            with np.errstate(all="ignore"):  # flat logits give no number: one id stays, as it did then
+                k = (epsilon * 2**self._mu / (1 - len(logits) ** -epsilon)) ** (1 / s_hat)
+            ids = ids[: max(int(k), 1) if np.isfinite(k) else 1]
         else:
             ids = ids[: max(int(np.count_nonzero(-np.log2(p) <= f32(self._mu))), 1)]
         p = softmax(logits[ids])

@@ -110,6 +110,12 @@ def test_mirostat_comes_near_the_surprise_that_is_wanted(version: int) -> None:
     assert kinds == sorted(kinds) and kinds[0] < kinds[2] / 3
 
 
+def test_mirostat_survives_flat_logits() -> None:
+    for version in (1, 2):
+        sampler = August(Choices(temp=1, repeat_penalty=1, mirostat=version), Mt19937(3))
+        assert 0 <= sampler.sample(np.zeros(50, np.float32), [0]) < 50
+
+
 def test_a_grammar_sees_penalised_logits_and_bans() -> None:
     class TwoThenOne:
         def __init__(self) -> None:
@@ -122,7 +128,7 @@ def test_a_grammar_sees_penalised_logits_and_bans() -> None:
         def accept(self, token: int) -> None:
             self.next = token - 1
 
-    for choices in (Choices(), Choices(temp=0), Choices(mirostat=2)):
+    for choices in (Choices(), Choices(temp=0), Choices(mirostat=1), Choices(mirostat=2)):
         sampler = August(choices, Mt19937(1), TwoThenOne)
         assert [sampler.sample(np.array([9, 8, 1], np.float32), [0]) for _ in range(2)] == [2, 1]
         sampler.restart()
