@@ -50,6 +50,27 @@ PREFERENCES: tuple[Preference, ...] = (
         ),
     ),
     Preference(
+        "enter",
+        ("send", "newline"),
+        "send",
+        AT_ONCE,
+        Words(
+            "What Enter does in the prompt: send, or newline (then Ctrl+J sends).",
+            "输入框里的 Enter：send 发送；newline 换行（此时用 Ctrl+J 发送）。",
+        ),
+    ),
+    Preference(
+        "notify",
+        ("auto", "off", "bell", "desktop"),
+        "auto",
+        AT_ONCE,
+        Words(
+            "What tells that a long reply has ended while the terminal is in the background: the bell, or a "
+            "notification of the desktop. auto: the latter where the terminal has it.",
+            "终端在后台时，长回答结束后如何提醒：bell 响铃，desktop 桌面通知。auto：终端支持时用通知，否则响铃。",
+        ),
+    ),
+    Preference(
         "model",
         (),
         "last",

@@ -29,16 +29,18 @@ class Rewriting(Tailored):
 
     # --- versions ------------------------------------------------------------------------------------------
 
-    def regenerate(self) -> bool:
-        """A new version of the last reply; one in the making is stopped first."""
-        if self.replying is not None:
+    def regenerate(self, message: Message | None = None) -> bool:
+        """A new version of the last reply, one in the making is stopped first; or of any reply (by itself or
+        by its question), from where the conversation then goes on."""
+        last = self.conversation.last
+        if self.replying is not None and (message is None or message is self.replying):
             self._again = True
             self.stop()
             return True
-        last = self.conversation.last
-        if not self.ready or last is None:
+        at = message or last
+        if not self.ready or at is None or at.id not in self.conversation:
             return False
-        question = last if last.role is Role.USER else self.conversation[last.parent or 0]
+        question = at if at.role is Role.USER else self.conversation[at.parent or 0]
         self._answer(question)
         return True
 

@@ -17,15 +17,20 @@ from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.screens.setup import SetupScreen
 from alpaca_tui.tui.widgets.setting_row import SettingRow
 
+IMPATIENT = 0.7  # seconds after a stop in which Esc does nothing else
 WIDE = 100  # columns from which on the sidebar stands beside the transcript
 
 
 # Actions whose keys mean something else, or nothing, while a dialog is open.
-BEHIND = {"regenerate", "continue_reply", "copy", "new_chat", "open_model", "reload", "toggle_sidebar"}
+BEHIND = {
+    "regenerate", "continue_reply", "copy", "new_chat", "open_model", "reload", "toggle_sidebar", "find",
+    "editor",
+}  # fmt: skip
 
 
 class Actions(BaseApp, inherit_bindings=False):
     _sidebar_wanted: bool | None = None  # None: as the width allows
+    _stopped_at = -10.0
 
     # --- talking -------------------------------------------------------------------------------------------
 
@@ -37,6 +42,8 @@ class Actions(BaseApp, inherit_bindings=False):
 
     def action_escape(self) -> None:
         """Stops the reply, and closes what is open over the chat. Never clears, never quits."""
+        if not self.modal_open and (self.close_completion() or self.close_find()):
+            return
         replying = self.session.replying is not None
         self.action_stop()
         if self.modal_open:
@@ -49,10 +56,17 @@ class Actions(BaseApp, inherit_bindings=False):
             return
         if not replying and self.prompt.has_focus and self.cancel_edit():
             return
+        reading_wanted = self.prompt.has_focus and not self.prompt.text
         if isinstance(focused, SettingRow) or not self.prompt.has_focus:
             self.main.set_focus(self.prompt)
-        if not replying and self.main.has_class("narrow") and self.main.has_class("with-sidebar"):
+        now = time.monotonic()
+        if replying:
+            self._stopped_at = now
+        elif self.main.has_class("narrow") and self.main.has_class("with-sidebar"):
             self.action_toggle_sidebar()
+        elif reading_wanted and now - self._stopped_at > IMPATIENT and len(self.session.conversation):
+            self.action_read()
+        self.show_status()
 
     def action_regenerate(self) -> None:
         if not self.session.regenerate():
@@ -87,6 +101,12 @@ class Actions(BaseApp, inherit_bindings=False):
         else:
             self.session.choose_version(self.session.conversation[message_id], step)
         self.pump()
+
+    def action_version_back_of_last(self) -> None:
+        self.action_version_of_last(-1)
+
+    def action_version_on_of_last(self) -> None:
+        self.action_version_of_last(1)
 
     def action_version_of_last(self, step: int) -> None:
         """Another version of the last message that has several."""
@@ -191,7 +211,7 @@ class Actions(BaseApp, inherit_bindings=False):
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
         elif not self.modal_open:
-            self.push_screen(HelpScreen(self.strings))
+            self.push_screen(HelpScreen(self.strings, self.keys))
 
     def action_command_palette(self) -> None:
         if not self.modal_open:

@@ -7,12 +7,11 @@ keys, commands and clicks do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from textual import events, on
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
@@ -36,17 +35,22 @@ from alpaca_tui.engine.protocol import ChatEngine
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import patches, themes
 from alpaca_tui.tui.actions import WIDE, Actions
-from alpaca_tui.tui.chats import CHAT_COMMANDS, ChatActions
+from alpaca_tui.tui.chats import ChatActions
 from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.face import Face
-from alpaca_tui.tui.keymap import KEYS, app_bindings
+from alpaca_tui.tui.keymap import APP, IDS, KeyMap, bindings
 from alpaca_tui.tui.ladder import Ladder
+from alpaca_tui.tui.meter import Meter
 from alpaca_tui.tui.models import Models, model_at_start
 from alpaca_tui.tui.prompting import Prompting, at_start_or_shipped
+from alpaca_tui.tui.reading import Reading
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.setup_actions import SetupActions
+from alpaca_tui.tui.slash import SlashActions
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.tailoring import PROBLEM_SECONDS, Tailoring
+from alpaca_tui.tui.widgets.completion_list import CompletionList
+from alpaca_tui.tui.widgets.find_bar import FindBar
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.setting_row import SettingRow
@@ -65,12 +69,21 @@ TALL = 30  # rows from which on there is room for air and a title
 
 
 class AlpacaApp(
-    ChatActions, Prompting, Actions, Models, Tailoring, SetupActions, Face, inherit_bindings=False
+    SlashActions,
+    Reading,
+    ChatActions,
+    Prompting,
+    Actions,
+    Models,
+    Tailoring,
+    SetupActions,
+    Face,
+    inherit_bindings=False,
 ):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
 
     CSS_PATH = "app.tcss"
-    BINDINGS = app_bindings()
+    BINDINGS = bindings(APP)
     TITLE = "alpaca-tui"
     PAUSE_GC_ON_SCROLL = True
     AUTO_FOCUS = "#prompt"
@@ -113,10 +126,11 @@ class AlpacaApp(
         self._norm_eps = norm_eps
         self._tokenizer = tokenizer
         self.workshop = workshop
-        self.time_left = TimeLeft()
+        self.time_left, self.meter = TimeLeft(), Meter()
         self._timer: Timer | None = None
         self._next_tick = 0.0
         self._next_status = 0.0
+        self.keys = KeyMap()
         self.remembered = remembered or Remembered()
         self._heads = {}
         self.take_config(config or Config(), language)
@@ -136,6 +150,8 @@ class AlpacaApp(
         self.sidebar = Sidebar(self.session, self.change_setting, say)
         self.setup_line = SetupLine(say)
         self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
+        self.completion_list, self.find_bar = CompletionList(), FindBar(say)
+        self.prompt.first = self.completion_key
         self.status_bar = StatusBar(say)
         self.title_line = Static("", id="title", markup=False)
         self._too_small = Static("", id="too-small", markup=False)
@@ -151,6 +167,8 @@ class AlpacaApp(
             yield self.setup_line
             yield self.queue_view
             yield self.notice
+            yield self.find_bar
+            yield self.completion_list
             yield self.prompt
         yield self.status_bar
 
@@ -292,12 +310,6 @@ class AlpacaApp(
 
     # --- what the widgets report ---------------------------------------------------------------------------
 
-    @on(Prompt.Submitted)
-    def _submitted(self, event: Prompt.Submitted) -> None:
-        if not self.sent_edit(event.text):
-            self.session.submit(event.text)
-        self.pump()
-
     @on(Prompt.Scroll)
     def _scroll(self, event: Prompt.Scroll) -> None:
         transcript = self.transcript
@@ -327,20 +339,6 @@ class AlpacaApp(
     def _reload_confirmed(self) -> None:
         self.action_reload()
 
-    def get_system_commands(self, screen: Screen[None]) -> Iterable[SystemCommand]:
-        say = self.strings
-        for key in KEYS:
-            if key.palette:
-                method = getattr(self, f"action_{key.action}")
-                text = say(key.help)
-                yield SystemCommand(text[:1].upper() + text[1:], key.shown, method)
-        for name in CHAT_COMMANDS:
-            yield SystemCommand(say(f"do_{name}"), "", getattr(self, f"action_{name}"))
-        for step, name in ((-1, "do_version_back"), (1, "do_version_on")):
-            yield SystemCommand(say(name), "", partial(self.action_version_of_last, step))
-        for name, does in self.tailoring_commands():
-            yield SystemCommand(say(name), "", does)
-
 
 def run_app(
     *,
@@ -360,7 +358,7 @@ def run_app(
 
     `config`: instead of the user's own file. `instruction` None: as that has it, and the format with it.
     """
-    config = config or Config(system.config_dir() / CONFIG_NAME, [key.id for key in KEYS])
+    config = config or Config(system.config_dir() / CONFIG_NAME, IDS)
     settings.use_defaults(config.settings)
     remembered = Remembered(system.data_dir() / REMEMBERED_NAME)
     gone = None

@@ -9,8 +9,10 @@ from textual.app import App
 from textual.screen import Screen
 
 from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.chat.presets import Preset
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.store.chats import Summary
+from alpaca_tui.tui.keymap import KeyMap
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
@@ -26,6 +28,7 @@ class BaseApp(App[int], inherit_bindings=False):
     strings: Strings
     history: PromptHistory
     ladder: Ladder
+    keys: KeyMap
     newest: Sequence[Summary]  # chats that an empty one offers to go on with
 
     # Made in compose(). Held here, since on the way out they are looked for when they are gone already.
@@ -59,6 +62,43 @@ class BaseApp(App[int], inherit_bindings=False):
         """Leaves the message that is edited in the prompt as it is. False if none is."""
         raise NotImplementedError
 
+    @property
+    def editing(self) -> bool:
+        """Is a message being edited in the prompt?"""
+        raise NotImplementedError
+
+    def sent_edit(self, text: str) -> bool:
+        """Takes what was sent as the new version of the message that is edited. False if none is."""
+        raise NotImplementedError
+
+    def config_changed(self) -> None:
+        """Takes in what the config file says now."""
+        raise NotImplementedError
+
+    def presets(self) -> list[Preset]:
+        raise NotImplementedError
+
+    def apply_preset(self, preset: Preset) -> None:
+        raise NotImplementedError
+
+    def language_chosen(self, language: str | None) -> None:
+        raise NotImplementedError
+
+    def close_completion(self) -> bool:
+        """Closes the list of commands over the prompt. False where there is none."""
+        raise NotImplementedError
+
+    def close_find(self) -> bool:
+        """Ends the search. False where there is none."""
+        raise NotImplementedError
+
+    def action_read(self) -> None:
+        """Gives the keys to the transcript."""
+        raise NotImplementedError
+
+    def show_status(self) -> None:
+        raise NotImplementedError
+
     def show_title(self) -> None:
         raise NotImplementedError
 
@@ -77,4 +117,21 @@ class BaseApp(App[int], inherit_bindings=False):
 
     def pump(self) -> None:
         """Takes in what happened in the session and shows it."""
+        raise NotImplementedError
+
+    # What is done with one message, by its id.
+
+    def show_version(self, message_id: int, step: int) -> None:
+        raise NotImplementedError
+
+    def action_edit_message(self, message_id: int) -> None:
+        raise NotImplementedError
+
+    def action_branch(self, message_id: int) -> None:
+        raise NotImplementedError
+
+    def action_delete_message(self, message_id: int) -> None:
+        raise NotImplementedError
+
+    def action_undo_delete(self) -> None:
         raise NotImplementedError

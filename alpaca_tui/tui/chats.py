@@ -27,10 +27,6 @@ from alpaca_tui.tui.widgets.notice import first_line
 
 SAVE_TICK = 0.2  # seconds between looks at what is to be saved, as long as there is something
 TROUBLE_SECONDS = 12.0
-CHAT_COMMANDS = (
-    "last_chat", "rename_chat", "export_chat", "import_chats", "edit_last", "branch_here", "delete_last",
-    "undo_delete",
-)  # fmt: skip
 EDITING = "editing"  # in a conversation's choices: the id of the message in the prompt, and the text so far
 
 
@@ -245,16 +241,19 @@ class ChatActions(BaseApp, inherit_bindings=False):
         conversation = self.session.conversation
 
         async def rename(title: str | None) -> None:
-            if title is None:
-                return
-            conversation.title = " ".join(title.split())
-            self.show_title()
-            if self.recorder.commit():
-                await asyncio.wrap_future(
-                    self.archive.run(chats.rename_key, conversation.key, conversation.title)
-                )
+            if title is not None:
+                await self.with_rename_chat(title)
 
         self._ask_line("chats_new_title", conversation.title, rename)
+
+    async def with_rename_chat(self, title: str) -> None:
+        conversation = self.session.conversation
+        conversation.title = " ".join(title.split())
+        self.show_title()
+        if self.recorder.commit():
+            await asyncio.wrap_future(
+                self.archive.run(chats.rename_key, conversation.key, conversation.title)
+            )
 
     def action_export_chat(self) -> None:
         """Asks for the file; its suffix is the format."""
@@ -267,29 +266,34 @@ class ChatActions(BaseApp, inherit_bindings=False):
 
         async def write(name: str | None) -> None:
             if name is not None:
-                self.notice.flash(self._write_chat(conversation, name), TROUBLE_SECONDS)
+                self.with_export_chat(name)
 
         self._ask_line("chats_export_to", str(path), write, formats=".md, .json, .txt")
 
+    def with_export_chat(self, name: str) -> None:
+        self.notice.flash(self._write_chat(self.session.conversation, name), TROUBLE_SECONDS)
+
     def action_import_chats(self) -> None:
         async def read(name: str | None) -> None:
-            if name is None:
-                return
-            try:
-                found = await asyncio.to_thread(read_chats, Path(name.strip()).expanduser())
-                for conversation in found:
-                    chat = await asyncio.wrap_future(self.archive.run(chats.add, conversation))
-            except (UserError, RuntimeError) as error:
-                self.notice.flash(str(error), TROUBLE_SECONDS)
-                return
-            except StoreTroubleError as trouble:
-                self.notice.flash(trouble_text(trouble, self.strings), TROUBLE_SECONDS)
-                return
-            self.notice.flash(self.strings("chats_imported", count=len(found)))
-            if len(found) == 1:
-                await self.action_open_chat(chat)
+            if name is not None:
+                await self.with_import_chats(name)
 
         self._ask_line("chats_import_from", "", read)
+
+    async def with_import_chats(self, name: str) -> None:
+        try:
+            found = await asyncio.to_thread(read_chats, Path(name.strip()).expanduser())
+            for conversation in found:
+                chat = await asyncio.wrap_future(self.archive.run(chats.add, conversation))
+        except (UserError, RuntimeError) as error:
+            self.notice.flash(str(error), TROUBLE_SECONDS)
+            return
+        except StoreTroubleError as trouble:
+            self.notice.flash(trouble_text(trouble, self.strings), TROUBLE_SECONDS)
+            return
+        self.notice.flash(self.strings("chats_imported", count=len(found)))
+        if len(found) == 1:
+            await self.action_open_chat(chat)
 
     def _ask_line(self, label: str, value: str, then: AskScreen.Then, **fields: object) -> None:
         if not self.modal_open:
@@ -320,6 +324,11 @@ class ChatActions(BaseApp, inherit_bindings=False):
             self.action_edit_message(questions[-1].id)
         else:
             self.notice.flash(self.strings("nothing_to_edit"))
+
+    @property
+    def editing(self) -> bool:
+        """Is a message being edited in the prompt?"""
+        return self._editing is not None
 
     def sent_edit(self, text: str) -> bool:
         """Takes what was sent as the new version of the message that is edited. False if none is."""

@@ -7,36 +7,55 @@ from pathlib import Path
 from textual.content import Content
 from textual.widgets import Static
 
-from alpaca_tui import resources
+from alpaca_tui import resources, system
 from alpaca_tui.chat.conversation import Role
+from alpaca_tui.engine.protocol import EngineState
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui.base import BaseApp
 from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.meter import Meter, outlook
 from alpaca_tui.tui.widgets.notice import first_line
 from alpaca_tui.tui.widgets.status import Status
 
 
 class Face(BaseApp, inherit_bindings=False):
     time_left: TimeLeft
+    meter: Meter
     title_line: Static
     wanted_model: Path | None  # as asked for at the start; None: the guide
 
     def show_status(self) -> None:
         session = self.session
-        model = session.model
+        model, stats = session.model, session.stats
+        n_ctx = model.n_ctx if model else 0
+        if session.replying is not None:
+            self.meter.update(stats.generated_tokens)
+        draft, n_predict = self.prompt.text, int(session.settings["n_predict"])
         self.status_bar.status = Status(
+            keys=self.keys,
+            speed=self.meter.speed if session.state is EngineState.GENERATING else 0.0,
+            outlook=outlook(stats.n_past, n_ctx, draft, n_predict, session.replying is not None),
+            reading=self._reading_at(),
             state=session.state,
-            stats=session.stats,
+            stats=stats,
             progress=session.progress,
             seconds_left=self.time_left.seconds,
-            memory=model.memory if model else 0,
-            n_ctx=model.n_ctx if model else 0,
+            memory=(system.process_memory() or model.memory) if model else 0,
+            n_ctx=n_ctx,
             model="" if self.main.has_class("tall") else self.model_name(),
             can_continue=session.can_continue,
             talked=bool(len(session.conversation)),
         )
         self.prompt.set_class(session.busy, "working")
+
+    def _reading_at(self) -> tuple[int, int] | None:
+        """The number of the message that keys act on, and how many there are; None while none is."""
+        marked = self.transcript.marked if self.focused is self.transcript else None
+        if marked is None:
+            return None
+        path = self.session.conversation.path()
+        return next((i for i, message in enumerate(path, 1) if message is marked), len(path)), len(path)
 
     def model_name(self) -> str:
         model = self.session.model

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from textual import on
@@ -20,6 +19,7 @@ from alpaca_tui.chat.presets import SHIPPED, Preset
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import themes
 from alpaca_tui.tui.base import BaseApp
+from alpaca_tui.tui.keymap import READ, KeyMap
 from alpaca_tui.tui.screens.pick import Pick, PickScreen
 from alpaca_tui.tui.screens.presets import PresetScreen
 from alpaca_tui.tui.strings import LANGUAGES, choose
@@ -53,6 +53,7 @@ class Tailoring(BaseApp, inherit_bindings=False):
         """After the first paint: the sidebar's presets, what is wrong in the files, and the looks at them."""
         self.sidebar.presets = self.presets()
         self.sidebar.refresh_values()
+        self.use_keys()
         self._tell_problems()
         self.set_interval(LOOK_SECONDS, self.look_at_files)
 
@@ -60,7 +61,7 @@ class Tailoring(BaseApp, inherit_bindings=False):
         """Takes in what changed on disk."""
         if self.config.changed_on_disk():
             self.config.read()
-            self._config_changed()
+            self.config_changed()
             self._tell_problems()
         if self._own_themes is not None and themes.stamp(self._own_themes) != self._themes_stamp:
             self._read_themes()
@@ -68,9 +69,10 @@ class Tailoring(BaseApp, inherit_bindings=False):
             self.mutate_reactive(type(self).theme)
             self._tell_problems()
 
-    def _config_changed(self) -> None:
+    def config_changed(self) -> None:
         self._use_theme()
         self._use_animations()
+        self.use_keys()
         language = self._language()
         if choose(language, os.environ) != self.strings.language:
             self.speak(language)
@@ -81,7 +83,7 @@ class Tailoring(BaseApp, inherit_bindings=False):
         self.pump()
 
     def _tell_problems(self) -> None:
-        said = [words.of(self.strings.language) for words in self.config.problems]
+        said = [words.of(self.strings.language) for words in (*self.config.problems, *self.keys.problems)]
         if problems := self._theme_problems + said:
             self.notice.flash(" ".join(problems), PROBLEM_SECONDS)
 
@@ -154,9 +156,9 @@ class Tailoring(BaseApp, inherit_bindings=False):
         say = self.strings
         picks = [Pick(code, LANGUAGE_NAMES[code]) for code in LANGUAGES]
         screen = PickScreen(say("language_title"), picks, say.language, say("pick_keys"))
-        self.push_screen(screen, self._language_chosen)
+        self.push_screen(screen, self.language_chosen)
 
-    def _language_chosen(self, language: str | None) -> None:
+    def language_chosen(self, language: str | None) -> None:
         if language is not None and self.keep(("language",), language):
             self._language_asked = None
             self.speak(language)
@@ -173,6 +175,15 @@ class Tailoring(BaseApp, inherit_bindings=False):
     def say_all(self) -> None:
         """Says anew what the application says itself."""
         raise NotImplementedError
+
+    # --- keys ----------------------------------------------------------------------------------------------
+
+    def use_keys(self) -> None:
+        """The key map and what Enter does, as the config has them."""
+        self.keys = KeyMap(self.config.keys)
+        self.set_keymap(self.keys.textual())
+        self.transcript.own_keys = set(self.keys.keys_of(READ))
+        self.prompt.enter_sends = self.config["enter"] == "send"
 
     # --- animations ----------------------------------------------------------------------------------------
 
@@ -259,19 +270,6 @@ class Tailoring(BaseApp, inherit_bindings=False):
             self.session.settings_replaced()
             self.notice.flash(self.strings("settings_kept"))
         self.pump()
-
-    def tailoring_commands(self) -> Sequence[tuple[str, partial[None]]]:
-        """(key of the strings, what it does) for the command palette."""
-        commands = {
-            "do_prompts": self.action_prompts,
-            "do_raw_prompt": self.action_raw_prompt,
-            "do_presets": self.action_presets,
-            "do_reset_settings": self.action_reset_settings,
-            "do_keep_settings": self.action_keep_settings,
-            "do_theme": self.action_change_theme,
-            "do_language": self.action_change_language,
-        }
-        return [(key, partial(method)) for key, method in commands.items()]
 
 
 def animated(wanted: str, environ: Mapping[str, str]) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 import alpaca_tui.tui
 from alpaca_tui.chat.settings import SETTINGS
-from alpaca_tui.tui.keymap import KEYS, OTHERS
+from alpaca_tui.tui.commands import COMMANDS
+from alpaca_tui.tui.keymap import KEYS
 from alpaca_tui.tui.strings import LANGUAGES, Strings, choose, en, zh
 
 TUI = Path(alpaca_tui.tui.__file__).parent
@@ -46,7 +47,7 @@ def test_every_setting_is_named_and_explained() -> None:
 
 
 def test_every_key_is_explained() -> None:
-    assert {key.help for key in KEYS} | {text for _, _, text in OTHERS} <= set(en.TEXTS)
+    assert {key.help for key in KEYS} | {command.about for command in COMMANDS} <= set(en.TEXTS)
 
 
 def test_every_string_that_the_code_asks_for_is_there_and_none_is_left_over() -> None:

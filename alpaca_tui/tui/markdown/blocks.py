@@ -197,8 +197,15 @@ class _Builder:
         return table_lines(rows, align)
 
 
-def fence_lines(code: Sequence[Content]) -> list[Line]:
-    return [Line(line, CODE_INDENT, CODE_INDENT, CODE_FILL) for line in code]
+def fence_lines(code: Sequence[Content], begins: bool = True) -> list[Line]:
+    """Lines of code. `begins`: the first of them is that of the block."""
+    return [Line(line, CODE_INDENT, CODE_INDENT, CODE_FILL, begins and i == 0) for i, line in enumerate(code)]
+
+
+def code_blocks(source: str) -> list[str]:
+    """The blocks of code in a message, each as it was written, without the fence."""
+    tokens = parser().parse(clean(source))
+    return [token.content.removesuffix("\n") for token in tokens if token.type in ("fence", "code_block")]
 
 
 def _split(content: Content) -> list[Line]:

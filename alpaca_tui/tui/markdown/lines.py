@@ -33,12 +33,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """`first` stands before the first row, `rest` before the following ones (a hanging indent)."""
+    """`first` stands before the first row, `rest` before the following ones (a hanging indent).
+
+    `begins`: a block of code begins with this line.
+    """
 
     text: Content
     first: Content = EMPTY
     rest: Content = EMPTY
     fill: str = ""
+    begins: bool = False
 
     @property
     def plain(self) -> str:
@@ -46,7 +50,7 @@ class Line:
 
     def indented(self, first: Content, rest: Content) -> Line:
         """The same line inside something that puts its own prefixes before it."""
-        return Line(self.text, first + self.first, rest + self.rest, self.fill)
+        return Line(self.text, first + self.first, rest + self.rest, self.fill, self.begins)
 
     def rows(self, width: int) -> list[Row]:
         """The rows for `width` cells. A prefix that leaves no room for text is cut short."""
@@ -77,6 +81,7 @@ class TableLine(Line):
             first + self.first,
             rest + self.rest,
             self.fill,
+            False,
             self.cells,
             self.columns,
             self.align,

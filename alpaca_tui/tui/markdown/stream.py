@@ -172,9 +172,10 @@ class Document:
                 self._kept[fence.first :] = fence_lines(code_lines(code, fence.language)) if code else []
                 self.first_changed = min(self.first_changed, fence.first)
                 return False
+            self._kept += fence_lines(plain_lines(line), begins=not fence.code)
             fence.code.append(line)
-            self._kept += fence_lines(plain_lines(line))
-        self._open = [] if fence.may_be_closed_by(rest) else fence_lines(plain_lines(rest))
+        begins = not fence.code
+        self._open = [] if fence.may_be_closed_by(rest) else fence_lines(plain_lines(rest), begins)
         return True
 
     def _keep_rows(self, block: Block, tail: str) -> bool:

@@ -26,7 +26,7 @@ def table_lines(
 
     def line(cells: Sequence[Content], rule: bool = False) -> TableLine:
         text = EMPTY if rule else Content(" | ").join(cells)
-        return TableLine(text, first, rest, "", tuple(cells), columns, alignment, rule)
+        return TableLine(text, first, rest, "", False, tuple(cells), columns, alignment, rule)
 
     head = [cell.stylize_before(HEAD) for cell in filled[0]] if filled else []
     return [line(head), line([], rule=True), *(line(row) for row in filled[1:])]

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from alpaca_tui.tui.keymap import help_rows
+from alpaca_tui.tui.keymap import KeyMap
 from alpaca_tui.tui.strings import Strings
 
 KEY_WIDTH = 20
@@ -41,13 +41,15 @@ class HelpScreen(ModalScreen[None]):
         Binding("f1,escape,q", "close", show=False, id="help_close"),
         Binding("up,k", "scroll(-1)", show=False),
         Binding("down,j", "scroll(1)", show=False),
+        Binding("home,g", "scroll(-1000)", show=False),
+        Binding("end,G", "scroll(1000)", show=False),
         Binding("pageup", "scroll(-10)", show=False),
         Binding("pagedown,space", "scroll(10)", show=False),
     ]
 
-    def __init__(self, strings: Strings) -> None:
+    def __init__(self, strings: Strings, keys: KeyMap) -> None:
         super().__init__()
-        self._strings = strings
+        self._strings, self._keys = strings, keys
 
     def compose(self) -> ComposeResult:
         say = self._strings
@@ -55,7 +57,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(say("help_title"), id="help-title", markup=False)
             yield Static(say("help_intro"), id="help-intro", markup=False)
             with VerticalScroll(id="help-keys", can_focus=False):
-                for group, rows in help_rows():
+                for group, rows in self._keys.help_rows():
                     yield Static(say(group), classes="help-group", markup=False)
                     lines = [
                         Content.styled(keys.ljust(KEY_WIDTH), "$act") + Content(say(text))

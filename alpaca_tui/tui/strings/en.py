@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import chats_en, prompts_en, setup_en, tailoring_en
+from alpaca_tui.tui.strings import chats_en, prompts_en, reading_en, setup_en, tailoring_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -61,7 +61,6 @@ TEXTS = {
     "key_palette": "commands",
     "key_help": "help",
     "key_quit": "quit",
-    "key_new": "new chat",
     # one line above the prompt
     "quit_again": "Press Ctrl+C again to quit.",
     "quit_busy": "The engine has not stopped yet. Press Ctrl+C again to quit anyway.",
@@ -143,10 +142,9 @@ TEXTS = {
     "do_interrupt": "copy the selection, stop, take back, clear; twice: quit",
     "do_continue_reply": "go on with a stopped or cut reply",
     "do_regenerate": "answer anew, as another version",
-    "do_versions": "other versions of the last reply",
     "do_history": "earlier messages",
-    "do_scroll": "scroll the conversation",
-    "do_scroll_end": "to the start, to the end",
+    "do_scroll": "scroll back",
+    "do_scroll_end": "to the end",
     "do_copy": "copy the selection or the last reply",
     "do_new_chat": "new chat",
     "do_open_model": "open a model",
@@ -160,6 +158,7 @@ TEXTS = {
     "do_theme": "Colours",
     "palette_placeholder": "Search for a command…",
     **chats_en.TEXTS,
+    **reading_en.TEXTS,
     **setup_en.TEXTS,
     **prompts_en.TEXTS,
     **tailoring_en.TEXTS,

@@ -1,6 +1,6 @@
 """简体中文。"""
 
-from alpaca_tui.tui.strings import chats_zh, prompts_zh, setup_zh, tailoring_zh
+from alpaca_tui.tui.strings import chats_zh, prompts_zh, reading_zh, setup_zh, tailoring_zh
 
 TEXTS = {
     "new_chat": "新对话",
@@ -61,7 +61,6 @@ TEXTS = {
     "key_palette": "命令",
     "key_help": "帮助",
     "key_quit": "退出",
-    "key_new": "新对话",
     # 输入框上方的一行
     "quit_again": "再按一次 Ctrl+C 退出。",
     "quit_busy": "引擎还没有停下来。再按一次 Ctrl+C 直接退出。",
@@ -142,10 +141,9 @@ TEXTS = {
     "do_interrupt": "复制选中内容、停止、收回、清空；连按两次退出",
     "do_continue_reply": "继续被停止或截断的回答",
     "do_regenerate": "重新回答，成为另一个版本",
-    "do_versions": "最后一条回答的其他版本",
     "do_history": "以前输入过的消息",
-    "do_scroll": "滚动对话",
-    "do_scroll_end": "到开头、到末尾",
+    "do_scroll": "向上滚动",
+    "do_scroll_end": "到末尾",
     "do_copy": "复制选中内容或最后一条回答",
     "do_new_chat": "新对话",
     "do_open_model": "打开模型",
@@ -159,6 +157,7 @@ TEXTS = {
     "do_theme": "颜色主题",
     "palette_placeholder": "搜索命令……",
     **chats_zh.TEXTS,
+    **reading_zh.TEXTS,
     **setup_zh.TEXTS,
     **prompts_zh.TEXTS,
     **tailoring_zh.TEXTS,

@@ -6,8 +6,7 @@ a chat of thousands of messages, costs no more than what is visible of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Protocol
 
@@ -18,49 +17,17 @@ from textual.style import Style
 from alpaca_tui.chat.conversation import Message, MessageState, Role
 from alpaca_tui.engine.protocol import FinishReason
 from alpaca_tui.tui import glyphs
+from alpaca_tui.tui.finding import Pattern
 from alpaca_tui.tui.markdown.blocks import plain
 from alpaca_tui.tui.markdown.inline import clean
 from alpaca_tui.tui.markdown.lines import EMPTY, Line, Row
 from alpaca_tui.tui.markdown.stream import Document
 from alpaca_tui.tui.strings import Strings
+from alpaca_tui.tui.widgets.painter import Painter, Place
 
 MAX_TEXT = 96  # cells: 48 Chinese characters a row is as long as reads well
 MIN_TEXT = 2
-BAR = " ▎ "
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Painter:
-    """Turns content into segments. `selected(line)` is the selected part of a line, end -1: to its end."""
-
-    base: Style
-    parse: Callable[[str | Style], Style]
-    selected: Callable[[int], Span | None]
-    selection: Style
-
-    def segments(self, content: Content, base: Style | None = None) -> list[Segment]:
-        base = base or self.base
-        rendered = content.render(base, end="", parse_style=self.parse)
-        return [Segment(text, (base + style).rich_style) for text, style in rendered if text]
-
-    def text(self, row: Row, line: int, base: Style) -> list[Segment]:
-        """The text of a row, each piece with its place in the line, which mouse selection goes by."""
-        segments: list[Segment] = []
-        x = row.offset
-        content = self._marked(row, line)
-        for text, style in content.render(base, end="", parse_style=self.parse):
-            segments.append(Segment(text, (base + style).rich_style_with_offset(x, line)))
-            x += len(text)
-        return segments
-
-    def _marked(self, row: Row, line: int) -> Content:
-        span = self.selected(line)
-        if span is None:
-            return row.text
-        start = max(span[0] - row.offset, 0)
-        end = len(row.text) if span[1] == -1 else min(span[1] - row.offset, len(row.text))
-        return row.text.stylize(self.selection, start, end) if start < end else row.text
+BAR_WIDTH = 3
 
 
 class Entry(Protocol):
@@ -101,7 +68,7 @@ class MemoryLine:
         self._width = MAX_TEXT
 
     def set_width(self, width: int) -> None:
-        self._width = min(width, MAX_TEXT + len(BAR))
+        self._width = min(width, MAX_TEXT + BAR_WIDTH)
 
     def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
         if y:
@@ -130,6 +97,10 @@ class MessageRows:
         self._notes: list[Content] = []
         self._last = True
         self._taken = 0  # characters of the message that are in the document
+        self._blocks_of: list[Line] | None = None
+        self._block_starts: list[int] = []
+        self._places_of: tuple[Pattern, int, int] | None = None
+        self._places: list[Place] = []
         if message.role is Role.USER:
             self.lines = plain(message.text)
         else:
@@ -227,12 +198,17 @@ class MessageRows:
     def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
         if not 0 <= y < self.height - 1:
             return []
-        bar = painter.segments(Content.styled(BAR, self._colour()))
+        bar = painter.segments(self._bar(painter.marked))
         if y == 0:
-            return bar + painter.segments(self._header())
+            return bar + painter.segments(self._header(painter.marked))
         if y <= self._body:
             return bar + self._row(y - 1, first_line, painter)
         return bar + painter.segments(self._notes[y - 1 - self._body])
+
+    def _bar(self, marked: bool) -> Content:
+        """A click on it takes the message for the keys."""
+        bar, colour = (glyphs.MARKED_BAR, "$now") if marked else (glyphs.MESSAGE_BAR, self._colour())
+        return Content.from_markup(f"[{colour} @click=app.read_at({self.message.id})] $bar [/]", bar=bar)
 
     def _colour(self) -> str:
         if self._streaming:
@@ -246,21 +222,66 @@ class MessageRows:
         if index < len(self.rows):
             line, row = self.rows[index]
             base = painter.base + painter.parse(row.fill) if row.fill else painter.base
-            segments = painter.segments(row.prefix, base) + painter.text(row, first_line + line, base)
+            own = self.lines[line] if line < len(self.lines) else None
+            segments = painter.segments(row.prefix, base)
+            segments += painter.text(row, first_line + line, base, own, line)
         used = sum(segment.cell_length for segment in segments)
         if index < len(self.rows) and row.fill:
-            return [*segments, Segment(" " * (self._width - used), base.rich_style)]
+            return segments + self._behind_code(index, self._width - used, base, painter)
         if self._streaming and index >= len(self.rows) - 1 and used < self._width:
             segments += painter.segments(Content.styled(glyphs.CARET, "$now"))
         return segments
 
-    def _header(self) -> Content:
+    def _behind_code(self, index: int, space: int, base: Style, painter: Painter) -> list[Segment]:
+        """The rest of a row of code; in its first row, a word to click that copies it."""
+        line, row = self.rows[index]
+        blocks = self._blocks
+        label = Content.styled(self._strings("copy_label"), "$act")
+        if line not in blocks or row.offset or space < label.cell_length + 2:
+            return [Segment(" " * space, base.rich_style)]
+        action = f"app.copy_block({self.message.id}, {blocks.index(line)})"
+        label = label.stylize(Style.from_meta({"@click": action}))
+        left = Segment(" " * (space - label.cell_length - 1), base.rich_style)
+        return [left, *painter.segments(label, base), Segment(" ", base.rich_style)]
+
+    @property
+    def _blocks(self) -> list[int]:
+        """The lines at which blocks of code begin."""
+        if self._blocks_of is not self.lines:
+            self._blocks_of = self.lines
+            self._block_starts = [i for i, line in enumerate(self.lines) if line.begins]
+        return self._block_starts
+
+    def places(self, found: Pattern) -> list[Place]:
+        """Where in the lines the matches of a search are."""
+        if self._places_of != (found, self._taken, len(self.lines)):
+            self._places_of = (found, self._taken, len(self.lines))
+            self._places = [
+                (number, *match.span())
+                for number, line in enumerate(self.lines)
+                for match in found.finditer(line.plain)
+            ]
+        return self._places
+
+    def row_of(self, place: Place) -> int:
+        """The row, counted from the header, in which a place begins."""
+        number, start, _ = place
+        if number >= len(self._first_row):
+            return 0
+        row = first = self._first_row[number]
+        while row + 1 < len(self.rows) and self.rows[row + 1][0] == number:
+            if self.rows[row + 1][1].offset > start:
+                break
+            row += 1
+        return 1 + (row if self.rows[row][1].offset <= start else first)
+
+    def _header(self, marked: bool = False) -> Content:
         message, say = self.message, self._strings
         if message.role is Role.USER:
-            left = Content.styled(say("you"), "bold $act")
+            left = Content.styled(say("you"), "bold $now reverse" if marked else "bold $act")
         else:
             name = say("guide_name") if message.by_guide else clean(message.model) or say("assistant")
-            left = Content.styled(name, "bold $quiet")
+            left = Content.styled(name, "bold $now reverse" if marked else "bold $quiet")
         if message.edited:
             left += Content.styled(f" · {say('edited')}", "$quiet")
         right = self._info()
@@ -311,7 +332,7 @@ class MessageRows:
 
 def text_width(width: int) -> int:
     """The cells for text in a row of a transcript of `width` cells."""
-    return max(min(width - len(BAR), MAX_TEXT), MIN_TEXT)
+    return max(min(width - BAR_WIDTH, MAX_TEXT), MIN_TEXT)
 
 
 def _same(pair: tuple[tuple[int, Row], tuple[int, Row]]) -> bool:

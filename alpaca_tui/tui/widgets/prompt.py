@@ -1,19 +1,30 @@
-"""Where the user writes: Enter sends, Ctrl+J breaks the line, Up and Down go through what was sent before."""
+"""Where the user writes: Enter sends, Ctrl+J breaks the line, Up and Down go through what was sent before.
+
+What was not meant to be sent is not: an Enter that comes together with characters of an input method belongs
+to it, and one within a burst of keys, where a terminal does not mark what is pasted, is a line end.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events, on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import TextArea
 
 from alpaca_tui.chat.history import PromptHistory
+from alpaca_tui.tui.commands import parse
+from alpaca_tui.tui.keymap import PROMPT, bindings
 from alpaca_tui.tui.markdown.inline import clean
 
 MAX_PASTE = 1_000_000  # characters
+TOGETHER = 0.025  # seconds within which no hand presses two keys: a program sent them, or an input method
+AFTER = 0.04  # seconds in which the rest of a text comes that the terminal does not mark as pasted
+WIDE = "\u2e80"  # from here on, characters that are typed with an input method
 
 
 class Prompt(TextArea):
@@ -36,16 +47,7 @@ class Prompt(TextArea):
     }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", show=False, priority=True, id="newline"),
-        Binding("pageup", "page(-1)", show=False, id="page_up"),
-        Binding("pagedown", "page(1)", show=False, id="page_down"),
-        Binding("ctrl+home", "to_start", show=False, id="scroll_start"),
-        Binding("ctrl+end", "to_end", show=False, id="scroll_end"),
-        Binding("ctrl+d", "delete_or_quit", show=False, id="delete_or_quit"),
-        Binding("up", "up", show=False, id="history_back"),
-        Binding("down", "down", show=False, id="history_forward"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PROMPT)
 
     class Submitted(Message):
         """The user sent this text; the prompt is empty again."""
@@ -71,6 +73,9 @@ class Prompt(TextArea):
     class Quit(Message):
         """Ctrl+D in an empty prompt."""
 
+    class HeldBack(Message):
+        """Enter came together with what was typed, and sent nothing."""
+
     def __init__(self, history: PromptHistory) -> None:
         super().__init__(
             id="prompt",
@@ -82,6 +87,13 @@ class Prompt(TextArea):
         self.history_of_prompts = history
         self.cursor_blink = False
         self.last_key = 0.0
+        self.enter_sends = True  # else Enter begins a new line, and Ctrl+J sends
+        self.guarded = False  # look at when keys come: by hand, or all at once
+        self.brackets = True  # the terminal marks what is pasted
+        self.first: Callable[[str], bool] | None = None  # may take a key before the prompt does
+        self._typed_at = -1.0
+        self._typed = ""
+        self._end_of_burst: Timer | None = None
 
     def replace_text(self, text: str) -> None:
         """Puts `text` into the prompt, the cursor at its end. Ctrl+Z brings back what was there."""
@@ -90,25 +102,57 @@ class Prompt(TextArea):
 
     async def _on_key(self, event: events.Key) -> None:
         self.last_key = time.monotonic()
+        if self._end_of_burst is not None:
+            self._end_of_burst.stop()
+            self._end_of_burst = None
+        if self.first is not None and self.first(event.key):
+            event.stop()
+            event.prevent_default()
+            return
         if event.key == "enter":
             event.stop()
             event.prevent_default()
-            self._enter()
+            self._enter(event.time)
             return
         if event.is_printable:
             self.history_of_prompts.rest()
+            self._typed_at, self._typed = event.time, event.character or ""
         await super()._on_key(event)
 
-    def _enter(self) -> None:
+    def _enter(self, at: float) -> None:
         row, column = self.cursor_location
         if column and self.document.get_line(row)[column - 1] == "\\" and self.selection.is_empty:
             self.replace("\n", (row, column - 1), (row, column))
             self.move_cursor((row + 1, 0))
-            return
+        elif not self.enter_sends and parse(self.text) is None:
+            self._line_end()
+        elif not self.guarded or at - self._typed_at > TOGETHER:
+            self.send()
+        elif self._typed >= WIDE:
+            self.post_message(self.HeldBack())
+            self._typed_at = -1.0
+        elif self.brackets:
+            self.send()
+        else:
+            self._line_end()
+            self._typed_at = at
+            self._end_of_burst = self.set_timer(AFTER, self._burst_ended)
+
+    def _burst_ended(self) -> None:
+        """Nothing came behind an Enter in a burst: it was meant to send, unless it ended several lines."""
+        self._end_of_burst = None
+        if self.text.count("\n") == 1 and self.text.endswith("\n"):
+            self.replace_text(self.text[:-1])
+            self.send()
+
+    def send(self) -> None:
         text = self.text
         self.replace_text("")
         self.history_of_prompts.add(text)
         self.post_message(self.Submitted(text))
+
+    def _line_end(self) -> None:
+        self._replace_via_keyboard("\n", *self.selection)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -119,8 +163,12 @@ class Prompt(TextArea):
             self.move_cursor(result.end_location)
 
     def action_newline(self) -> None:
+        """Ctrl+J: what Enter does not do."""
         self.last_key = time.monotonic()
-        self._replace_via_keyboard("\n", *self.selection)
+        if self.enter_sends:
+            self._line_end()
+        else:
+            self.send()
 
     def action_page(self, direction: int) -> None:
         self.post_message(self.Scroll("page_up" if direction < 0 else "page_down"))

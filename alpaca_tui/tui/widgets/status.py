@@ -11,32 +11,45 @@ from textual.widget import Widget
 
 from alpaca_tui.engine.protocol import EngineState, Progress, Stats
 from alpaca_tui.tui import glyphs
+from alpaca_tui.tui.keymap import KeyMap
+from alpaca_tui.tui.meter import NEAR, Outlook
 from alpaca_tui.tui.strings import Strings
 
 GAUGE, SHORT_GAUGE = 10, 5  # cells
 ROOMY = 100  # columns from which on the long gauge is drawn
 BAR = 16
-WARN = 0.85  # of the context
 MEBI, GIBI = 1 << 20, 1 << 30
 
-# For each state the keys that matter: (shown, action of the app, key of the strings).
+# For each state the keys that matter: (id in the key map, action of the app, key of the strings).
 Hint = tuple[str, str, str]
-STOP: Hint = ("Esc", "stop", "key_stop")
-CANCEL: Hint = ("^C", "interrupt", "key_cancel")
-CHATS: Hint = ("^S", "chats", "key_chats")
-ANEW: Hint = ("^R", "regenerate", "key_regenerate")
-GO_ON: Hint = ("F6", "continue_reply", "key_continue")
-MODEL: Hint = ("^O", "open_model", "key_model")
-SETTINGS: Hint = ("F4", "toggle_sidebar", "key_settings")
-PALETTE: Hint = ("^P", "command_palette", "key_palette")
-HELP: Hint = ("F1", "help", "key_help")
-QUIT: Hint = ("^Q", "quit", "key_quit")
-NEW: Hint = ("^N", "new_chat", "key_new")
+STOP: Hint = ("escape", "stop", "key_stop")
+CANCEL: Hint = ("interrupt", "interrupt", "key_cancel")
+CHATS: Hint = ("chats", "chats", "key_chats")
+ANEW: Hint = ("regenerate", "regenerate", "key_regenerate")
+GO_ON: Hint = ("continue_reply", "continue_reply", "key_continue")
+MODEL: Hint = ("open_model", "open_model", "key_model")
+SETTINGS: Hint = ("sidebar", "toggle_sidebar", "key_settings")
+PALETTE: Hint = ("command_palette", "command_palette", "key_palette")
+HELP: Hint = ("help", "help", "key_help")
+QUIT: Hint = ("quit", "quit", "key_quit")
+READ: Hint = ("read", "read", "key_read")
+FIND: Hint = ("find", "find", "key_find")
+ON_A_MESSAGE: Sequence[Hint] = (
+    ("read_copy", "read_do('copy')", "hint_copy"),
+    ("read_code", "read_do('code')", "hint_code"),
+    ("read_edit", "read_do('edit')", "hint_edit"),
+    ("read_anew", "read_do('anew')", "hint_anew"),
+    ("read_branch", "read_do('branch')", "hint_branch"),
+    ("read_delete", "read_do('delete')", "hint_delete"),
+    ("read_find", "find", "hint_find"),
+    ("escape", "leave_reading", "hint_leave"),
+    ("read_undo", "read_do('undo')", "hint_undo"),
+)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the line shows. `model` is shown where there is no title line for it."""
+    """What the line shows. `model` is shown where there is no title line for it; `memory` in bytes."""
 
     state: EngineState = EngineState.EMPTY
     stats: Stats = field(default_factory=Stats)
@@ -47,6 +60,10 @@ class Status:
     model: str = ""
     can_continue: bool = False
     talked: bool = False
+    keys: KeyMap = field(default_factory=KeyMap)
+    speed: float = 0.0  # of the last seconds; 0: that of the whole reply is shown
+    outlook: Outlook = Outlook.FITS
+    reading: tuple[int, int] | None = None  # the number of the marked message, and how many there are
 
 
 class StatusBar(Widget):
@@ -72,7 +89,7 @@ def status_line(status: Status, width: int, say: Strings) -> Content:
         if status.progress and _shows_progress(status.state)
         else _facts(status, width, say)
     )
-    hints = [_hint(hint, say) for hint in hints_for(status)]
+    hints = [_hint(hint, status.keys, say) for hint in hints_for(status) if status.keys[hint[0]]]
     left = facts[0]
     more = facts[1:]
     shown: list[Content] = []
@@ -94,6 +111,8 @@ def status_line(status: Status, width: int, say: Strings) -> Content:
 
 
 def hints_for(status: Status) -> Sequence[Hint]:
+    if status.reading is not None:
+        return ON_A_MESSAGE
     match status.state:
         case EngineState.LOADING | EngineState.COMPILING:
             return (CANCEL, HELP, QUIT)
@@ -104,12 +123,12 @@ def hints_for(status: Status) -> Sequence[Hint]:
         case _:
             go_on = (GO_ON,) if status.can_continue else ()
             talk = (ANEW,) if status.talked else ()
-            return (*go_on, *talk, HELP, CHATS, SETTINGS, MODEL, PALETTE, QUIT)
+            return (*go_on, *talk, HELP, CHATS, SETTINGS, MODEL, PALETTE, READ, FIND, QUIT)
 
 
-def _hint(hint: Hint, say: Strings) -> Content:
-    shown, action, text = hint
-    return Content.from_markup(f"[$act @click=app.{action}]{shown}[/] {say(text)}")
+def _hint(hint: Hint, keys: KeyMap, say: Strings) -> Content:
+    name, action, text = hint
+    return Content.from_markup(f"[$act @click=app.{action}]$key[/] {say(text)}", key=keys.short(name))
 
 
 def _shows_progress(state: EngineState) -> bool:
@@ -122,10 +141,19 @@ def _facts(status: Status, width: int, say: Strings) -> list[Content]:
     colour = {EngineState.FAILED: "$loss"}.get(state, "$now" if state.busy else "$act")
     dot = glyphs.RING if state in (EngineState.EMPTY, EngineState.FAILED) else glyphs.DOT
     facts = [Content.styled(dot, colour) + Content.styled(f" {say(f'state_{state.value}')}", "$ink")]
-    if stats.generate_speed:
-        facts.append(Content.styled(say("speed", speed=f"{stats.generate_speed:.1f}"), "$ink"))
+    if status.reading is not None:
+        at, total = status.reading
+        return [Content.styled(glyphs.MARKED_BAR, "$now") + Content(say("state_reading", at=at, total=total))]
+    if status.outlook is Outlook.CUTS:
+        facts.append(Content.styled(say("outlook_cuts"), "$now"))
+    if speed := status.speed or stats.generate_speed:
+        facts.append(Content.styled(say("speed", speed=f"{speed:.1f}"), "$ink"))
     if status.n_ctx:
         facts.append(Content(f"{say('context')} ") + gauge(stats.n_past, status.n_ctx, say, cells))
+    if status.outlook is Outlook.NEAR:
+        facts.append(Content.styled(say("outlook_near"), "$now"))
+    if stats.first_token_seconds >= 0.05:
+        facts.append(Content(say("first_token", seconds=f"{stats.first_token_seconds:.1f}")))
     if stats.prompt_speed:
         facts.append(Content(say("prompt_speed", speed=f"{stats.prompt_speed:.0f}")))
     if status.memory:
@@ -168,7 +196,7 @@ def gauge(used: int, total: int, say: Strings, cells: int = GAUGE) -> Content:
     """How full the context is; near its end in the colour of what is going to happen."""
     share = min(used / total, 1.0) if total else 0.0
     filled = max(round(share * cells), 1 if used else 0)
-    colour = "$now" if share >= WARN else "$act"
+    colour = "$now" if share >= NEAR else "$act"
     bar = Content.styled(glyphs.FULL * filled, colour) + Content.styled(
         glyphs.EMPTY * (cells - filled), "$rule"
     )

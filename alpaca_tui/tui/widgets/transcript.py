@@ -1,36 +1,46 @@
-"""The conversation on screen.
-
-One widget draws all messages: a virtual list of rows, of which only the visible ones are made. Textual lays
-out every child of a container again whenever one of them grows; here a reply that grows changes one number.
-
-A message is read and wrapped when it comes near to the screen; until then its height is a guess, so that a
-chat of thousands of messages opens as fast as a short one. When a guess turns out wrong, what is on screen
-stays where it is.
-"""
+"""The conversation on screen: its messages, what is selected and found in them, the one that keys act on."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import accumulate
+from typing import ClassVar
 
 from textual import events
-from textual.geometry import Offset, Region, Size
-from textual.scroll_view import ScrollView
+from textual.binding import BindingType
+from textual.geometry import Offset
+from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 
-from alpaca_tui.chat.conversation import Conversation, Message, Role
+from alpaca_tui.chat.conversation import Conversation, Role
+from alpaca_tui.chat.conversation import Message as ChatMessage
+from alpaca_tui.tui.finding import Finder, Pattern
+from alpaca_tui.tui.keymap import READ, KeyMap, bindings
 from alpaca_tui.tui.strings import Strings
-from alpaca_tui.tui.widgets.message import Entry, MemoryLine, MessageRows, Painter
+from alpaca_tui.tui.widgets.message import MemoryLine, MessageRows
+from alpaca_tui.tui.widgets.painter import Painter, Place
+from alpaca_tui.tui.widgets.row_list import RowList
 from alpaca_tui.tui.widgets.slot import Slot
 
-TOP = 1  # blank rows above the first message
-MAX_ROUNDS = 8  # of building what came into view because what was built is lower than was guessed
 LINES = 1 << 20  # numbers of lines that each entry has for itself: those of others need not be known
 
 
-class Transcript(ScrollView, can_focus=False):
-    """Follows its end while text comes, unless the user has scrolled up; at the end it follows again."""
+class Transcript(RowList, can_focus=True):
+    """Follows its end while text comes, unless the user has scrolled up; at the end it follows again.
+
+    While it has the focus, keys act on one message, the marked one. A click does not take the focus: it
+    begins a selection.
+    """
+
+    FOCUS_ON_CLICK = False
+    BINDINGS: ClassVar[list[BindingType]] = bindings(READ)
+
+    class Typed(Message):
+        """A character that is no command here."""
+
+        def __init__(self, character: str) -> None:
+            super().__init__()
+            self.character = character
 
     DEFAULT_CSS = """
     Transcript {
@@ -45,11 +55,11 @@ class Transcript(ScrollView, can_focus=False):
 
     def __init__(self, strings: Strings) -> None:
         super().__init__(id="transcript")
-        self.following = True
         self._strings = strings
-        self._entries: list[Entry] = []
-        self._starts: list[int] = [TOP]  # the first row of each entry, and the row behind the last
-        self._building = False
+        self.finder = Finder(self._places)
+        self._marked: ChatMessage | None = None
+        self._marked_at = 0  # its place in the path, where it is gone
+        self.own_keys = set(KeyMap().keys_of(READ))  # what is no character for the prompt
 
     # --- what is shown -------------------------------------------------------------------------------------
 
@@ -62,7 +72,7 @@ class Transcript(ScrollView, can_focus=False):
     def _slots(self) -> list[Slot]:
         return [entry for entry in self._entries if isinstance(entry, Slot)]
 
-    def _find(self, message: Message) -> tuple[int, Slot] | None:
+    def _find(self, message: ChatMessage) -> tuple[int, Slot] | None:
         """A message, and the index of its entry; newest first, since that is the one that changes."""
         for index in range(len(self._entries) - 1, -1, -1):
             entry = self._entries[index]
@@ -92,7 +102,7 @@ class Transcript(ScrollView, can_focus=False):
         self._entries = []
         self.show_path(conversation)
 
-    def add(self, message: Message, conversation: Conversation) -> None:
+    def add(self, message: ChatMessage, conversation: Conversation) -> None:
         """A message at the end, which comes into view."""
         slots = self._slots
         if slots:
@@ -104,12 +114,12 @@ class Transcript(ScrollView, can_focus=False):
         self._measure()
         self._build()
 
-    def _make(self, message: Message) -> Slot:
+    def _make(self, message: ChatMessage) -> Slot:
         slot = Slot(message, self._strings)
         slot.set_width(self._width)
         return slot
 
-    def grown(self, message: Message) -> None:
+    def grown(self, message: ChatMessage) -> None:
         """Text was added to a reply."""
         if found := self._find(message):
             index, slot = found
@@ -120,7 +130,7 @@ class Transcript(ScrollView, can_focus=False):
                 self._measure(index)
             self._redraw(index, first)
 
-    def changed(self, message: Message) -> None:
+    def changed(self, message: ChatMessage) -> None:
         """The state of a message changed."""
         if found := self._find(message):
             index, slot = found
@@ -143,81 +153,7 @@ class Transcript(ScrollView, can_focus=False):
         self._measure()
         self.refresh()
 
-    # --- rows ----------------------------------------------------------------------------------------------
-
-    @property
-    def _width(self) -> int:
-        return self.scrollable_content_region.width
-
-    def _measure(self, index: int = 0) -> None:
-        """Counts the rows from an entry on, and goes to the end where that is followed."""
-        entries = self._entries[index:]
-        start = self._starts[index] if index else TOP
-        self._starts[index:] = accumulate((entry.height for entry in entries), initial=start)
-        self.virtual_size = Size(self._width, self._starts[-1])
-        if self.following or self.scroll_y > self.max_scroll_y:
-            self._move(self.max_scroll_y)
-
-    def _at(self, row: int) -> int:
-        """The index of the entry that a row belongs to."""
-        return max(min(bisect_right(self._starts, row) - 1, len(self._entries) - 1), 0)
-
-    def _build(self) -> None:
-        """Wraps the messages in view and a screenful above and below. The top row stays what it is."""
-        height = self.size.height
-        if self._building or not height or not self._width:
-            return
-        self._building = True
-        try:
-            for _ in range(MAX_ROUNDS):
-                top = int(self.max_scroll_y if self.following else self.scroll_y)
-                first, last = self._at(top - height), self._at(top + 2 * height)
-                todo = [entry for entry in self._entries[first : last + 1] if not entry.built]
-                if not todo:
-                    return
-                index = self._at(top)
-                guessed, share = not self._entries[index].built, self._share(index, top)
-                inside = top - self._starts[index]
-                for entry in todo:
-                    entry.set_width(self._width)
-                    entry.build()
-                self._measure(first)
-                if not self.following:
-                    if guessed:
-                        inside = round(share * self._entries[index].height)
-                    self._move(self._starts[index] + inside, at_once=True)
-        finally:
-            self._building = False
-
-    def _redraw(self, index: int, first: int) -> None:
-        """Draws the rows of an entry from `first` on, and what is below them."""
-        top = self._starts[index] + first - self.scroll_offset.y
-        height = self.size.height
-        if top < height:
-            self.refresh(Region(0, max(top, 0), self.size.width, height - max(top, 0)))
-
-    def on_resize(self) -> None:
-        """Wraps for the new width. What was at the top stays there, unless the end is followed."""
-        row = self.scroll_offset.y
-        index = self._at(row)
-        share = self._share(index, row)
-        for entry in self._entries:
-            entry.set_width(self._width)
-        self._measure()
-        if not self.following and self._entries:
-            height = self._entries[index].height
-            self._move(self._starts[index] + round(share * height), at_once=True)
-        self._build()
-        self.refresh()
-
-    def _share(self, index: int, row: int) -> float:
-        if not self._entries:
-            return 0.0
-        return (row - self._starts[index]) / self._entries[index].height
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self.refresh()
+    # --- drawing ------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -227,13 +163,18 @@ class Transcript(ScrollView, can_focus=False):
         if not 0 <= index < len(self._entries):
             return Strip.blank(width, base.rich_style)
         selection = self.text_selection
+        entry, hit = self._entries[index], self.finder.hit
+        message = entry.message if isinstance(entry, Slot) else None
         painter = Painter(
             base,
             self.app.stylesheet.parse_style,
             selection.get_span if selection else lambda line: None,
             self.screen.get_visual_style("screen--selection", partial=True),
+            marked=self.has_focus and message is not None and message is self.marked,
+            found=self.finder.pattern,
+            hit=(hit.line, hit.start, hit.end) if hit is not None and hit.message is message else None,
         )
-        segments = self._entries[index].draw(row - self._starts[index], index * LINES, painter)
+        segments = entry.draw(row - self._starts[index], index * LINES, painter)
         return Strip(segments).adjust_cell_length(width, base.rich_style)
 
     # --- selecting -----------------------------------------------------------------------------------------
@@ -286,22 +227,113 @@ class Transcript(ScrollView, can_focus=False):
 
     # --- moving --------------------------------------------------------------------------------------------
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        if not self._building:
-            self.following = new_value >= self.max_scroll_y
+    def reveal(self, message: ChatMessage, first: int = 0, rows: int = 1) -> None:
+        """Brings rows of a message on the screen, the first of them above all."""
+        for _ in range(3):  # what is wrapped on the way there moves it
+            found = self._find(message)
+            if found is None:
+                return
+            index, slot = found
+            self.following = False
+            slot.build()
+            self._measure(index)
+            begin = self._starts[index] + first
+            end = min(begin + rows, self._starts[index] + slot.height)
+            top, height = int(self.scroll_y), self.size.height
+            if begin >= top and end <= top + height:
+                break
+            to = end - height if end > top + height and end - begin <= height else begin
+            if begin < to or begin < top:
+                to = begin
+            self._move(max(to, 0), at_once=True)
             self._build()
-        self.screen.set_class(not self.following, "scrolled-up")
+        self.following = self.scroll_y >= self.max_scroll_y
+        self.refresh()
 
-    def _move(self, y: float, at_once: bool = False) -> None:
-        """Forced: whether there is a scroll bar is known only after the next layout."""
-        self.scroll_to(y=y, animate=False, force=True, immediate=at_once)
+    # --- the marked message --------------------------------------------------------------------------------
 
-    def page(self, direction: int) -> None:
-        self._move(self.scroll_y + direction * max(self.size.height - 2, 1))
+    @property
+    def marked(self) -> ChatMessage | None:
+        """The message that keys act on: where that is gone, the one in its place."""
+        slots = self._slots
+        if not slots:
+            return None
+        if self._marked is None or not any(slot.message is self._marked for slot in slots):
+            self._marked = slots[min(self._marked_at, len(slots) - 1)].message
+        return self._marked
 
-    def to_start(self) -> None:
-        self._move(0)
+    def mark(self, message: ChatMessage) -> None:
+        path = [slot.message for slot in self._slots]
+        self._marked = message
+        self._marked_at = next((i for i, m in enumerate(path) if m is message), len(path) - 1)
+        found = self._find(message)
+        self.reveal(message, 0, found[1].build().height if found else 1)
 
-    def to_end(self) -> None:
-        self._move(self.max_scroll_y)
+    def on_focus(self) -> None:
+        """Takes the lowest message on the screen, unless the marked one is in view."""
+        height, top = self.size.height, self.scroll_offset.y
+        found = self._find(self._marked) if self._marked is not None else None
+        if found is not None and top <= self._starts[found[0]] < top + height:
+            self.mark(found[1].message)
+            return
+        for index in range(self._at(top + height - 1), -1, -1):
+            entry = self._entries[index] if self._entries else None
+            if isinstance(entry, Slot):
+                self.mark(entry.message)
+                return
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def action_move(self, step: int) -> None:
+        path = [slot.message for slot in self._slots]
+        marked = self.marked
+        if marked is not None:
+            at = next(i for i, message in enumerate(path) if message is marked)
+            self.mark(path[min(max(at + step, 0), len(path) - 1)])
+
+    def action_ends(self, direction: int) -> None:
+        slots = self._slots
+        if slots:
+            self.mark(slots[0 if direction < 0 else -1].message)
+            self.to_start() if direction < 0 else self.to_end()
+
+    def action_page(self, direction: int) -> None:
+        self.page(direction)
+
+    def on_key(self, event: events.Key) -> None:
+        """What is no command here belongs into the prompt."""
+        if event.is_printable and event.character and event.key not in self.own_keys:
+            event.stop()
+            self.post_message(self.Typed(event.character))
+
+    # --- searching -----------------------------------------------------------------------------------------
+
+    def _places(self, message: ChatMessage, found: Pattern) -> list[Place]:
+        slot = self._find(message)
+        return slot[1].build().places(found) if slot is not None else []
+
+    def find(self, needle: str) -> None:
+        """Marks the matches, and goes to the nearest from the top of the screen on."""
+        path = [slot.message for slot in self._slots]
+        entry = self._entries[self._at(int(self.scroll_y))] if self._entries else None
+        near = next((i for i, m in enumerate(path) if isinstance(entry, Slot) and m is entry.message), 0)
+        self.finder.look_for(needle, path, near)
+        self._show_hit()
+
+    def find_next(self, direction: int) -> None:
+        self.finder.refresh([slot.message for slot in self._slots])
+        self.finder.step(direction)
+        self._show_hit()
+
+    def forget_search(self) -> None:
+        self.finder.clear()
+        self.refresh()
+
+    def _show_hit(self) -> None:
+        hit = self.finder.hit
+        if hit is not None and (found := self._find(hit.message)):
+            row = found[1].build().row_of((hit.line, hit.start, hit.end))
+            self._marked = hit.message
+            self.reveal(hit.message, max(row - 1, 0), 3)
+        self.refresh()
