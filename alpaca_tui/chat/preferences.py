@@ -67,7 +67,8 @@ PREFERENCES: tuple[Preference, ...] = (
         Words(
             "What tells that a long reply has ended while the terminal is in the background: the bell, or a "
             "notification of the desktop. auto: the latter where the terminal has it.",
-            "终端在后台时，长回答结束后如何提醒：bell 响铃，desktop 桌面通知。auto：终端支持时用通知，否则响铃。",
+            "终端在后台时，长回答结束后如何提醒：bell 响铃，desktop 桌面通知。"
+            "auto：终端支持时用通知，否则响铃。",
         ),
     ),
     Preference(

@@ -74,8 +74,8 @@ KEYS = (
     Key("read_older", "left", "app.read_do('older')", "group_read", "do_version_back", READ),
     Key("read_newer", "right", "app.read_do('newer')", "group_read", "do_version_on", READ),
     Key("read_find", "slash", "app.find", "group_read", "do_find", READ),
-    Key("read_next", "n", "app.find_next(1)", "group_read", "read_next", READ),
-    Key("read_previous", "N", "app.find_next(-1)", "group_read", "read_previous", READ),
+    Key("read_next", "n", "app.find_on", "group_read", "read_next", READ),
+    Key("read_previous", "N", "app.find_back", "group_read", "read_previous", READ),
     Key("read_leave", "i,enter,shift+tab", "app.leave_reading", "group_read", "read_leave", READ),
 )
 BY_ID = {key.id: key for key in KEYS}

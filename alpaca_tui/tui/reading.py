@@ -16,6 +16,7 @@ from alpaca_tui.tui.widgets.transcript import Transcript
 
 class Reading(BaseApp, inherit_bindings=False):
     find_bar: FindBar
+    _find_from_reading = False
     _copied_block: tuple[int, int] = (0, -1)  # the message and which of its blocks was copied last
 
     @property
@@ -127,10 +128,12 @@ class Reading(BaseApp, inherit_bindings=False):
 
     def action_find(self) -> None:
         if not self.modal_open:
+            self._find_from_reading = self.reading
             self.find_bar.show(None)
             self._found()
 
     def with_find(self, words: str) -> None:
+        self._find_from_reading = False
         self.find_bar.show(words)
         self.transcript.find(words)
         self._found()
@@ -140,7 +143,21 @@ class Reading(BaseApp, inherit_bindings=False):
         self.transcript.find(event.needle)
         self._found()
 
-    def action_find_next(self, direction: int) -> None:
+    def action_find_enter(self) -> None:
+        """To the next match; back among the messages where the search began there."""
+        if self._find_from_reading:
+            self.main.set_focus(self.transcript)
+            self.show_status()
+        else:
+            self._find_next(1)
+
+    def action_find_on(self) -> None:
+        self._find_next(1)
+
+    def action_find_back(self) -> None:
+        self._find_next(-1)
+
+    def _find_next(self, direction: int) -> None:
         transcript, field = self.transcript, self.find_bar.field
         if transcript.finder.needle != field.value:
             transcript.find(field.value)

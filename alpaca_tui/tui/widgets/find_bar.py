@@ -30,8 +30,9 @@ class FindBar(Horizontal):
 
     class Field(Input):
         BINDINGS: ClassVar[list[BindingType]] = [
-            Binding("enter,down", "app.find_next(1)", show=False, id="find_next"),
-            Binding("up,shift+enter", "app.find_next(-1)", show=False, id="find_previous"),
+            Binding("enter", "app.find_enter", show=False, id="find_enter"),
+            Binding("down", "app.find_on", show=False, id="find_next"),
+            Binding("up,shift+enter", "app.find_back", show=False, id="find_previous"),
         ]
 
     class Changed(Message):
@@ -61,7 +62,7 @@ class FindBar(Horizontal):
         """Opens with these words (None: those of last time), all of them selected."""
         say = self._strings
         self._label.update(say("find_label"))
-        signs = (("find_next(-1)", glyphs.BEFORE), ("find_next(1)", glyphs.AFTER), ("close_find", "Esc"))
+        signs = (("find_back", glyphs.BEFORE), ("find_on", glyphs.AFTER), ("close_find", "Esc"))
         keys = "  ".join(f"[$act @click=app.{does}]{sign}[/]" for does, sign in signs)
         self._keys.update(Content.from_markup(f"  {keys}"))
         self.display = True
