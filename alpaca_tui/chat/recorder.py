@@ -125,12 +125,6 @@ class Recorder:
             self._collect()
         return self.idle
 
-    def close(self) -> bool:
-        """The end of the program: writes what there is. False if something could not be saved."""
-        saved = self.commit(LAST_PATIENCE)
-        self.archive.close()
-        return saved and self.archive.trouble is None
-
     def _write(self, key: str) -> None:
         unsaved = self._unsaved.pop(key)
         future = self.archive.run(save, self._snapshot(self._open[key], unsaved))

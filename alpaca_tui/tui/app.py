@@ -6,6 +6,7 @@ keys, commands and clicks do.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -395,5 +396,6 @@ def run_app(
     finally:
         app.close_setup()
         app.session.close()
-        app.end_chats()
+        if lost := app.end_chats():
+            print(lost, file=sys.stderr)
     return result if result is not None else app.return_code or 0

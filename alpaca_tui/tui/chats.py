@@ -10,6 +10,7 @@ from textual import on
 from textual.timer import Timer
 from textual.widgets import TextArea
 
+from alpaca_tui.chat import rescue
 from alpaca_tui.chat.conversation import Conversation, Message, Role
 from alpaca_tui.chat.read_export import read_chats
 from alpaca_tui.chat.recorder import Recorder
@@ -113,9 +114,9 @@ class ChatActions(BaseApp, inherit_bindings=False):
             conversation.draft = self._put_aside
             conversation.choices[EDITING] = {"id": self._editing.id, "text": text}
 
-    def end_chats(self) -> bool:
-        """The end of the program. False if something could not be saved."""
-        return self.recorder.close()
+    def end_chats(self) -> str:
+        """The end of the program. Returns what is to be said of what could not be saved."""
+        return rescue.close(self.recorder)
 
     # --- opening -------------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from alpaca_tui.chat import rescue
 from alpaca_tui.chat.conversation import Conversation
+from alpaca_tui.chat.read_export import read_chats
 from alpaca_tui.chat.recorder import PAUSE, RETRY, Recorder
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
@@ -142,7 +144,7 @@ def test_the_end_of_the_program_stops_and_saves(desk: Desk) -> None:
     desk.session.submit("q")
     desk.engine.advance(1.2)
     desk.session.close()
-    assert desk.recorder.close()
+    assert rescue.close(desk.recorder) == ""
     assert desk.saved() == ["q", "abcd" * 12]
     connection = connect(desk.archive.path or "")
     assert chats.unfinished(connection) is None
@@ -161,14 +163,26 @@ def test_a_full_disk_is_told_and_tried_again(desk: Desk) -> None:
     assert desk.recorder.trouble is not None and desk.recorder.trouble.kind is Trouble.FULL
     assert len(desk.saved()[3]) == 0 and len(desk.session.conversation.path()[3].text) == 100_000
     assert desk.recorder.find(desk.session.conversation.key) is desk.session.conversation
-    desk.archive.run(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchall()).result()
     desk.session.pump()
+    desk.archive.run(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchall()).result()
     assert not desk.recorder.idle
     desk.clock.now += RETRY
     desk.session.pump()
     desk.wait()
     assert desk.recorder.idle and desk.recorder.trouble is None
     assert [len(text) for text in desk.saved()] == [1, 400, 4, 100_000]
+
+
+def test_what_a_full_disk_did_not_take_goes_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    desk.archive.run(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall()).result()
+    desk.session.submit("q" * 200_000)
+    desk.engine.finish_all()
+    desk.session.pump()
+    home = tmp_path / "home"
+    home.mkdir()
+    assert "full" in rescue.close(desk.recorder, [home])
+    [rescued] = read_chats(next(home.iterdir()))
+    assert [len(m.text) for m in rescued.path()] == [200_000, 400]
 
 
 def test_a_locked_file_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +211,14 @@ def test_a_damaged_file_stays_and_the_chat_goes_on_in_memory(tmp_path: Path, con
     assert desk.archive.trouble is not None and desk.archive.trouble.kind is Trouble.DAMAGED
     assert str(tmp_path) in desk.archive.trouble.sentence() and not desk.archive.first
     assert [s.title for s in desk.archive.run(chats.summaries).result()] == ["q"]
-    assert not desk.recorder.close()
+    home = tmp_path / "home"
+    home.mkdir()
+    sentence = rescue.close(desk.recorder, [tmp_path / "none", home])
     assert (tmp_path / FILE_NAME).read_bytes() == content
+    [path] = home.iterdir()
+    assert str(path) in sentence and "damaged" in sentence
+    [rescued] = read_chats(path)
+    assert [m.text for m in rescued.path()] == ["q", "Hello from the script."]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def _find_word(connection: sqlite3.Connection, word: str) -> dict[int, int]:
 
 def _look_through(connection: sqlite3.Connection, word: str, which: str) -> dict[int, int]:
     pattern = "%" + re.sub(r"([%_\\])", r"\\\1", word) + "%"
-    sql = f"SELECT chat, max(id) FROM messages WHERE {which} AND text LIKE ? ESCAPE '\\' GROUP BY chat"
+    # The plus keeps SQLite from walking through all messages in the order of their chats.
+    sql = f"SELECT chat, max(id) FROM messages WHERE {which} AND text LIKE ? ESCAPE '\\' GROUP BY +chat"
     found = dict(connection.execute(sql, (pattern,)))
     if which == EVERYWHERE:
         titles = connection.execute("SELECT id, id FROM chats WHERE title LIKE ? ESCAPE '\\'", (pattern,))

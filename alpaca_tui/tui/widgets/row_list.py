@@ -86,8 +86,9 @@ class RowList(ScrollView):
         row = self.scroll_offset.y
         index = self._at(row)
         share = self._share(index, row)
+        width = self._width
         for entry in self._entries:
-            entry.set_width(self._width)
+            entry.set_width(width)
         self._measure()
         if not self.following and self._entries:
             height = self._entries[index].height
