@@ -58,7 +58,7 @@ class Transcript(RowList, can_focus=True):
         self._strings = strings
         self.finder = Finder(self._places)
         self._marked: ChatMessage | None = None
-        self._marked_at = 0  # its place in the path, where it is gone
+        self._marked_at = LINES  # its place in the path, where it is gone
         self.own_keys = set(KeyMap().keys_of(READ))  # what is no character for the prompt
 
     # --- what is shown -------------------------------------------------------------------------------------
@@ -259,29 +259,35 @@ class Transcript(RowList, can_focus=True):
         slots = self._slots
         if not slots:
             return None
-        if self._marked is None or not any(slot.message is self._marked for slot in slots):
-            self._marked = slots[min(self._marked_at, len(slots) - 1)].message
-        return self._marked
+        if self._marked is not None and self._find(self._marked) is not None:
+            return self._marked
+        return slots[min(self._marked_at, len(slots) - 1)].message
 
     def mark(self, message: ChatMessage) -> None:
+        self._take(message)
+        found = self._find(message)
+        self.reveal(message, 0, found[1].build().height if found else 1)
+
+    def _take(self, message: ChatMessage) -> None:
         path = [slot.message for slot in self._slots]
         self._marked = message
         self._marked_at = next((i for i, m in enumerate(path) if m is message), len(path) - 1)
-        found = self._find(message)
-        self.reveal(message, 0, found[1].build().height if found else 1)
 
     def on_focus(self) -> None:
         """Takes the lowest message on the screen, unless the marked one is in view."""
         height, top = self.size.height, self.scroll_offset.y
         found = self._find(self._marked) if self._marked is not None else None
-        if found is not None and top <= self._starts[found[0]] < top + height:
-            self.mark(found[1].message)
-            return
+        if found is not None:
+            start = self._starts[found[0]]
+            if start < top + height and start + found[1].height - 1 > top:
+                self.refresh()
+                return
         for index in range(self._at(top + height - 1), -1, -1):
             entry = self._entries[index] if self._entries else None
             if isinstance(entry, Slot):
-                self.mark(entry.message)
-                return
+                self._take(entry.message)
+                break
+        self.refresh()
 
     def on_blur(self) -> None:
         self.refresh()
@@ -335,6 +341,6 @@ class Transcript(RowList, can_focus=True):
         hit = self.finder.hit
         if hit is not None and (found := self._find(hit.message)):
             row = found[1].build().row_of((hit.line, hit.start, hit.end))
-            self._marked = hit.message
+            self._take(hit.message)
             self.reveal(hit.message, max(row - 1, 0), 3)
         self.refresh()
