@@ -61,8 +61,9 @@ from alpaca_tui.tui.widgets.status import StatusBar
 from alpaca_tui.tui.widgets.transcript import Transcript
 from alpaca_tui.tui.widgets.welcome import Welcome
 
-TICK = 1 / 25  # seconds between looks at the engine while it works
+TICK = 1 / 20  # seconds between looks at the engine while it works
 TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
+EARLY = 0.05  # seconds less, where a key is painted anyway
 TYPING = 0.4  # seconds after a key in which the user counts as typing
 STATUS_SECONDS = 0.25  # between changes of the numbers in the status line
 MIN_SIZE = (40, 10)
@@ -176,6 +177,7 @@ class AlpacaApp(
     def on_mount(self) -> None:
         self.main.set_focus(self.prompt)
         self._timer = self.set_interval(TICK, self._tick, pause=True)
+        self.prompt.with_key = self._tick_with_key
         self.begin_chats()
         path = self.wanted_model
         try:
@@ -233,9 +235,13 @@ class AlpacaApp(
 
     # --- news ----------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def _tick_with_key(self) -> None:
+        if self.session.busy:
+            self._tick(EARLY)
+
+    def _tick(self, early: float = 0.0) -> None:
         now = time.monotonic()
-        if now < self._next_tick:
+        if now < self._next_tick - early:
             return
         typing = now - self.prompt.last_key < TYPING
         self.pump()

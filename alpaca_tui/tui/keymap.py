@@ -29,7 +29,7 @@ class Key:
 
     @property
     def priority(self) -> bool:
-        return self.where == APP or self.id == "newline"
+        return self.where == APP
 
 
 KEYS = (

@@ -40,6 +40,14 @@ async def test_a_backslash_elsewhere_is_a_backslash() -> None:
         assert c.path[0].text == "a\\b"
 
 
+async def test_keys_that_come_all_at_once_keep_their_order() -> None:
+    async with chat() as c:
+        for key in ("h", "e", "l", "backspace", "backspace", "i", "home", "o", "end", "x", "ctrl+j", "y"):
+            c.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await c.settle()
+        assert c.app.prompt.text == "ohix\ny"
+
+
 async def test_an_empty_prompt_sends_nothing() -> None:
     async with chat() as c:
         await c.press("enter")

@@ -91,6 +91,7 @@ class Prompt(TextArea):
         self.guarded = False  # look at when keys come: by hand, or all at once
         self.brackets = True  # the terminal marks what is pasted
         self.first: Callable[[str], bool] | None = None  # may take a key before the prompt does
+        self.with_key: Callable[[], None] | None = None  # whose changes are to be painted with those of a key
         self._typed_at = -1.0
         self._typed = ""
         self._end_of_burst: Timer | None = None
@@ -102,6 +103,8 @@ class Prompt(TextArea):
 
     async def _on_key(self, event: events.Key) -> None:
         self.last_key = time.monotonic()
+        if self.with_key is not None:
+            self.with_key()
         if self._end_of_burst is not None:
             self._end_of_burst.stop()
             self._end_of_burst = None
@@ -117,6 +120,11 @@ class Prompt(TextArea):
         if event.is_printable:
             self.history_of_prompts.rest()
             self._typed_at, self._typed = event.time, event.character or ""
+        elif await self.app._check_bindings(event.key):
+            # At once: Textual lets the letters behind a Backspace overtake it, where both came together.
+            event.stop()
+            event.prevent_default()
+            return
         await super()._on_key(event)
 
     def _enter(self, at: float) -> None:
