@@ -5,20 +5,31 @@
 PYTHON: the interpreter of an environment with llama-cpp-python (built for this machine, as pip does). Both
 engines are loaded in processes of their own and take turns, so that a drift of the machine's speed meets
 both; what counts is the median of the rounds' ratios.
+
+`--path avx2` or `--path plain` makes this machine one of less: Numba is told to compile for it, and the
+kernels' assembly is searched for what it must not have. (A llama.cpp for the same is built with
+"-DGGML_NATIVE=OFF -DGGML_AVX512=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON".)
+`--beside PATH` sets this engine on another path in the place of llama.cpp.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 16
+PATHS = ("avx2", "plain")
+NATIVE = "native"
 
 
 def tokens(n: int) -> list[int]:
@@ -43,7 +54,15 @@ def ours(path: str, n_ctx: int, threads: int) -> tuple[Evaluate, str]:
     def evaluate(ids: Sequence[int], position: int) -> None:
         model.eval(ids, position, 1)
 
-    return evaluate, f"kernels for {target.path().value}"
+    return evaluate, f"kernels for {target.path().value}, {widest_registers()} registers at most"
+
+
+def widest_registers() -> str:
+    """Of x86, in the machine code of the kernel that most time goes to."""
+    from alpaca_tui.kernels import matmul, registry  # noqa: F401 - registers the kernels
+
+    code = registry.assembly("matmul_q4_0")
+    return next((name for name in ("zmm", "ymm", "xmm") if re.search(rf"%{name}\d", code)), "other")
 
 
 def peer(path: str, n_ctx: int, threads: int) -> tuple[Evaluate, str]:
@@ -79,16 +98,36 @@ def serve(which: str, path: str, threads: int, n_prompt: int, n_decode: int) -> 
         print(json.dumps(result), flush=True)
 
 
+def forced(path: str) -> dict[str, str]:
+    """What Numba is told in its environment, to compile for a lesser machine."""
+    from tests.test_paths import lesser
+
+    if path == NATIVE:
+        return {}
+    if path not in lesser():
+        raise SystemExit(f"This machine has no more than {path} anyway, or less.")
+    return lesser()[path]
+
+
 class Child:
-    def __init__(self, python: str, which: str, options: argparse.Namespace):
+    """A process that measures. `path`: of this engine, else what the machine has."""
+
+    def __init__(self, python: str, which: str, options: argparse.Namespace, path: str = NATIVE):
         command = [python, __file__, "--serve", which, options.model, "-t", str(options.threads)]
         command += ["-p", str(options.prompt), "-n", str(options.decode)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            env=os.environ | forced(path),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
-        self.info = self.read()["info"]
+        self.info = str(self.read()["info"])
+        if path in PATHS and (f"for {path}" not in self.info or "zmm" in self.info):
+            raise SystemExit(f"Not the path that was asked for: {self.info}")
 
-    def read(self) -> dict[str, float]:
+    def read(self) -> dict[str, Any]:
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith("{"):
@@ -110,18 +149,24 @@ def main() -> None:
     parser.add_argument("-p", "--prompt", type=int, default=512)
     parser.add_argument("-n", "--decode", type=int, default=32)
     parser.add_argument("-r", "--rounds", type=int, default=5)
+    parser.add_argument("--path", choices=PATHS, default=NATIVE, help="of our kernels; default: the best")
+    parser.add_argument("--beside", choices=(*PATHS, NATIVE), help="our own kernels on this path as the peer")
     parser.add_argument("--serve", choices=("ours", "peer"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve, options.model, options.threads, options.prompt, options.decode)
         return
-    children = {"ours": Child(sys.executable, "ours", options), "peer": Child(options.peer, "peer", options)}
-    for name, child in children.items():
-        print(f"{name}: {child.info}")
+    if options.beside:
+        beside, name = Child(sys.executable, "ours", options, options.beside), f"our {options.beside} path"
+    else:
+        beside, name = Child(options.peer, "peer", options), "llama.cpp"
+    children = {"ours": Child(sys.executable, "ours", options, options.path), "peer": beside}
+    for which, child in children.items():
+        print(f"{which}: {child.info}")
     rounds = []
     for i in range(options.rounds):
         order = list(children) if i % 2 == 0 else list(children)[::-1]
-        result = {name: children[name].measure() for name in order}
+        result = {which: children[which].measure() for which in order}
         rounds.append(result)
         print(
             "  ".join(
@@ -132,12 +177,12 @@ def main() -> None:
     for test in ("prefill", "decode"):
         ratios = sorted(r["ours"][test] / r["peer"][test] for r in rounds)
         print(
-            f"{test}: {statistics.median(ratios):.2f} times llama.cpp (rounds from {ratios[0]:.2f} to "
+            f"{test}: {statistics.median(ratios):.2f} times {name} (rounds from {ratios[0]:.2f} to "
             f"{ratios[-1]:.2f}), {options.threads} threads"
         )
 
 
 if __name__ == "__main__":
     if __package__ is None or __package__ == "":
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        sys.path.insert(0, str(ROOT))
     main()
