@@ -19,8 +19,9 @@ KEYS = {
 OTHER_FLAGS = {"-m", "-f", "-ins", "-p", "--help", "--version"}
 VERB_FLAGS = {  # flags of a verb, and what verb
     "--base_model": "merge", "--lora_model": "merge", "--output_type": "merge", "--output_dir": "merge",
-    "--container": "convert",
+    "--container": "convert", "--all": "export", "-o": "export",
 }  # fmt: skip
+MODULES = {"export": "chats_export"}  # named otherwise than their verbs
 FORMATS = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K"}
 WHEN = {
     "en": {Applies.TOKEN: "next token", Applies.MESSAGE: "next message", Applies.RELOAD: "reload"},
@@ -72,7 +73,7 @@ def test_commands_exist(known: facts.Facts) -> None:
 def test_flags_of_commands_exist() -> None:
     for flag, verb in VERB_FLAGS.items():
         parser = parser_for(verb)
-        importlib.import_module(f"alpaca_tui.commands.{verb}").add_arguments(parser)
+        importlib.import_module(f"alpaca_tui.commands.{MODULES.get(verb, verb)}").add_arguments(parser)
         assert flag.replace("_", "-") in parser.format_help()
 
 

@@ -152,7 +152,7 @@ def test_quantising_on_the_way_is_quantising_afterwards(tmp_path: Path) -> None:
     folder = write_meta(tmp_path / "7B")
     for kind, container in (("q4_0", "ggjt-v1"), ("q8_0", "gguf"), ("q4_1", "gguf")):
         target = CONTAINERS[container]
-        options = ConvertOptions("f16", target, name="m")
+        options = ConvertOptions("f16", target, name="m" if container == "gguf" else None)
         f16 = convert(folder, tmp_path / "f16", options).path
         later = quantize(f16, kind, tmp_path / "later").path
         at_once = convert(folder, tmp_path / "at-once", replace(options, kind=kind)).path
