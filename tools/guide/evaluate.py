@@ -1,9 +1,9 @@
 """Asks a guide model the held-out questions: `python -m tools.guide.evaluate alpaca_tui/data/guide.gguf`.
 
-Takes a GGUF file or the folder of a training run. Questions are in data/heldout/; no training data is made
-from them. Each is asked with the instruction text of prompts/alpaca.txt, and without it under `--bare`. The
-sampling is the program's with its defaults (repeat penalty 1.1 over 64, top_k 40, top_p 0.95) at `--temp`, 0
-unless told. `--after N` puts N turns of other talk before each question.
+Takes a GGUF file or the folder of a training run. What is right stands in `heldout.py`. Each question is
+asked with the instruction text of prompts/alpaca.txt in front (`--bare`: without), first at temperature 0,
+then at the one that the program has for this model, once for each seed. All other sampling is the
+program's default. `--after N` puts N tokens of other talk before each question.
 """
 
 from __future__ import annotations
@@ -11,62 +11,24 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
 import torch
 
-from tools.guide import facts
+from alpaca_tui.chat.settings import BY_KEY
+from alpaca_tui.chat.tailored import GUIDE_TEMP
 from tools.guide import tokenizer as tok
 from tools.guide.generate import Generator, Turn
+from tools.guide.heldout import CATEGORIES, Case, cases, circles
 from tools.guide.model import Config, Guide, KVCache
 from tools.guide.tokenizer import Tokenizer
 
 MAX_TOKENS = 120
-DECLINES = (
-    "small guide to alpaca-tui; for that",
-    "only know alpaca-tui",
-    "小向导，这个请按",
-    "只懂 alpaca-tui",
+TOP_K, TOP_P, MIN_P, PENALTY, WINDOW = (
+    BY_KEY[key].default for key in ("top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n")
 )
-GUIDES = ("guide model", "向导模型")
-
-
-@dataclass(frozen=True)
-class Case:
-    asked: list[str]
-    wanted: list[str]  # any of these texts; or DECLINE, GUIDE
-
-    @property
-    def lang(self) -> str:
-        return "zh" if has_han(self.asked[-1]) else "en"
-
-    @property
-    def group(self) -> str:
-        return (
-            "declines" if self.wanted == ["DECLINE"] else "multi-turn" if len(self.asked) > 1 else "answers"
-        )
-
-    def right(self, reply: str, ended: bool) -> bool:
-        wanted = (
-            DECLINES if self.wanted == ["DECLINE"] else GUIDES if self.wanted == ["GUIDE"] else self.wanted
-        )
-        return ended and has_han(reply) == (self.lang == "zh") and any(text in reply for text in wanted)
-
-
-def has_han(text: str) -> bool:
-    return any("一" <= c <= "鿿" for c in text)
-
-
-def cases() -> list[Case]:
-    found = []
-    for name in ("en", "zh", "multi"):
-        for line in (facts.DATA / "heldout" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
-            if line and not line.startswith("#"):
-                asked, wanted = line.split(" => ")
-                found.append(Case(asked.split(" >> "), wanted.split(" / ")))
-    return found
+Score = Counter[tuple[str, str]]  # by language and category
 
 
 class Speaker:
@@ -84,7 +46,7 @@ class Speaker:
         feed = ids
         while len(out) < MAX_TOKENS:
             logits = self.model.logits(self.model.hidden(torch.tensor([feed]), cache)[0, -1])
-            token = self.pick(logits, (ids + out)[-64:])
+            token = self.pick(logits, (ids + out)[-int(WINDOW) :])
             if token == tok.EOS:
                 return out, True
             out.append(token)
@@ -92,15 +54,15 @@ class Speaker:
         return out, False
 
     def pick(self, logits: torch.Tensor, recent: list[int]) -> int:
-        """Repeat penalty 1.1, top_k 40, top_p 0.95, then the temperature: as the program does."""
+        """Repeat penalty, top_k, top_p, min_p, then the temperature: the program's order and defaults."""
         seen = torch.tensor(sorted(set(recent)))
         picked = logits[seen]
-        logits[seen] = torch.where(picked > 0, picked / 1.1, picked * 1.1)
+        logits[seen] = torch.where(picked > 0, picked / PENALTY, picked * PENALTY)
         if self.temp <= 0:
             return int(logits.argmax())
-        top, index = logits.topk(40)
+        top, index = logits.topk(int(TOP_K))
         chance = torch.softmax(top, dim=0)
-        keep = chance.cumsum(0) - chance < 0.95
+        keep = (chance.cumsum(0) - chance < TOP_P) & (chance >= MIN_P * chance[0])
         chance = torch.softmax(top[keep] / self.temp, dim=0)
         return int(index[keep][torch.multinomial(chance, 1, generator=self.random)])
 
@@ -157,47 +119,81 @@ def open_gguf(path: Path) -> tuple[Guide, Tokenizer]:
     return model.eval(), Tokenizer.of_pieces(*pieces)
 
 
+def talk_before(tokenizer: Tokenizer, source: Generator, tokens: int) -> list[Turn]:
+    """So much other talk, of at least that many tokens."""
+    talk: list[Turn] = []
+    while tokens > 0:
+        for turn in source.conversation(1):
+            talk.append(turn)
+            tokens -= len(tokenizer.question(turn.user)) + len(tokenizer.answer(turn.answer))
+    return talk
+
+
+def run(speaker: Speaker, asked: Sequence[Case], bare: bool, after: int, show: str) -> tuple[Score, int]:
+    """How many are right, by language and category, and how many replies did not end or went in circles."""
+    right: Score = Counter()
+    endless = 0
+    source = Generator(seed=77)
+    for case in asked:
+        before = talk_before(speaker.tokenizer, source, after)
+        reply, ended = speaker.talk(list(case.asked), not bare, before)
+        good = case.right(reply, ended)
+        right[case.lang, case.category] += good
+        endless += not ended or circles(reply)
+        if show == "all" or (show == "wrong" and not good):
+            print("ok " if good else "NOT", case.lang, case.category, " >> ".join(case.asked))
+            print(f"    {reply}   [{' & '.join(case.checks)}]")
+    return right, endless
+
+
+def report(title: str, right: Score, endless: int, asked: Sequence[Case], runs: int = 1) -> None:
+    total: Score = Counter((case.lang, case.category) for case in asked)
+    print(f"\n{title:14}" + "".join(f"{lang:>24}" for lang in ("en", "zh")))
+    for category in (*CATEGORIES, "all"):
+        cells = ""
+        for lang in ("en", "zh"):
+            names = CATEGORIES if category == "all" else (category,)
+            good, of = (sum(score[lang, name] for name in names) for score in (right, total))
+            share = f"{100 * good / of / runs:5.1f} %" if of else ""
+            cells += f"{good / runs:10.1f} of {of:3} {share:>6}"
+        print(f"{category:14}{cells}")
+    print(f"did not end, or went in circles: {endless} of {len(asked) * runs}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="a GGUF file, or the folder of a training run")
-    parser.add_argument("--temp", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--after", type=int, default=0, help="turns of other talk before each question")
-    parser.add_argument("--bare", action="store_true", help="without the instruction text in front")
-    parser.add_argument("--all", action="store_true", help="show the right answers too")
     parser.add_argument(
-        "--ask", nargs="*", help="ask this instead, as one conversation, and show the last answer"
+        "--temp", type=float, default=GUIDE_TEMP, help="of the later runs (default: %(default)s)"
     )
+    parser.add_argument("--seeds", type=int, default=5, help="runs at that temperature; 0: none")
+    parser.add_argument("--after", type=int, default=0, help="tokens of other talk before each question")
+    parser.add_argument("--bare", action="store_true", help="without the instruction text in front")
+    parser.add_argument("--every", type=int, default=1, help="ask only every Nth question")
+    parser.add_argument("--category", choices=CATEGORIES, help="ask only these")
+    parser.add_argument("--all", action="store_true", help="show the right answers too")
+    parser.add_argument("--ask", nargs="*", help="ask this instead, as one conversation, at --temp 0")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.model.is_dir():
         from tools.guide.pack import load as opened
     else:
         opened = open_gguf
-    speaker = Speaker(*opened(args.model), args.temp, args.seed)
+    model, tokenizer = opened(args.model)
     if args.ask:
-        print(speaker.talk(args.ask, not args.bare)[0])
+        print(Speaker(model, tokenizer).talk(args.ask, not args.bare)[0])
         return
-    right: Counter[tuple[str, str]] = Counter()
-    total: Counter[tuple[str, str]] = Counter()
+    asked = [case for case in cases() if args.category in (None, case.category)][:: args.every]
+    show = "all" if args.all else "wrong"
+    right, endless = run(Speaker(model, tokenizer), asked, args.bare, args.after, show)
+    report("temp 0", right, endless, asked)
+    sampled: Score = Counter()
     endless = 0
-    source = Generator(seed=77)
-    for case in cases():
-        before = source.conversation(args.after) if args.after else []
-        reply, ended = speaker.talk(case.asked, not args.bare, before)
-        good = case.right(reply, ended)
-        total[case.lang, case.group] += 1
-        right[case.lang, case.group] += good
-        endless += not ended
-        if args.all or not good:
-            asked, wanted = " >> ".join(case.asked), " / ".join(case.wanted)
-            print("ok " if good else "NOT", asked)
-            print(f"    {reply}   [{wanted}]")
-    for key in sorted(total):
-        print(
-            f"{key[0]} {key[1]:10} {right[key]:3} of {total[key]:3}  {100 * right[key] / total[key]:5.1f} %"
-        )
-    print(f"all           {right.total():3} of {total.total():3}; replies that did not end: {endless}")
+    for seed in range(1, args.seeds + 1):
+        more, circling = run(Speaker(model, tokenizer, args.temp, seed), asked, args.bare, args.after, "none")
+        sampled, endless = sampled + more, endless + circling
+    if args.seeds:
+        report(f"temp {args.temp:g}", sampled, endless, asked, args.seeds)
 
 
 if __name__ == "__main__":
