@@ -2,9 +2,10 @@
 
     python -m benchmarks.synthetic 7b q4_0 7b-q4_0.gguf
     python -m benchmarks.load_and_stop 7b-q4_0.gguf
+    python -m benchmarks.load_and_stop 7b-q4_0.gguf --no-copy [--cache-type q8_0]
 
 Loading is set beside copying the file from the page cache into memory with as many threads. Peak memory is
-the process's largest resident size, pages of the file included (Linux and macOS).
+the process's largest resident size, pages of the file included (Linux and macOS), with a full context.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from alpaca_tui.engine.model import Model, Stopped
+from alpaca_tui.engine.protocol import CACHE_TYPES
 from alpaca_tui.files.model_file import open_model
 
 PIECE = 1 << 24
+PAGE = 1 << 12
 
 
 def copy_seconds(path: Path, threads: int) -> float:
@@ -76,17 +79,21 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-c", "--context", type=int, default=2048)
+    parser.add_argument("--cache-type", choices=CACHE_TYPES, default="f16", help="of keys and values")
     parser.add_argument("--no-copy", action="store_true", help="skip the copy, whose memory would count")
     options = parser.parse_args()
     if not options.no_copy:
         print(f"copy:  {copy_seconds(options.model, options.threads):6.2f} s")
     file = open_model(options.model)
     start = time.perf_counter()
-    model = Model(file, n_ctx=options.context, n_threads=options.threads)
+    model = Model(file, n_ctx=options.context, n_threads=options.threads, cache_type=options.cache_type)
     print(f"load:  {time.perf_counter() - start:6.2f} s, {options.threads} threads")
-    model.eval([300 + i for i in range(min(512, options.context))], 0, 1)
+    for piece in model.state_pieces(options.context):
+        piece[::PAGE] = 0  # a page that was never written takes no memory
+    model.eval([300 + i for i in range(model.n_batch)], 0, 1)
     if options.no_copy and (peak := peak_memory()):
-        print(f"peak:  {peak:6.2f} GiB resident with a context of {options.context}")
+        kind = f"a context of {options.context} in {options.cache_type}"
+        print(f"peak:  {peak:6.2f} GiB resident with {kind}")
     for n_tokens in (512, 1):
         worst = max(stop_latencies(model, min(n_tokens, options.context), 10))
         print(f"stop:  {worst:6.1f} ms at worst, evaluating {n_tokens} tokens at a time")
