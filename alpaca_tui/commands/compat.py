@@ -20,22 +20,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from alpaca_tui import system
-from alpaca_tui.chat.settings import Settings
+from alpaca_tui.chat.settings import BY_KEY, SETTINGS, Settings
 from alpaca_tui.commands import flags
 from alpaca_tui.commands.main_flags import FLAGS
 from alpaca_tui.commands.terminal import Terminal
 from alpaca_tui.commands.timings import Timings
 from alpaca_tui.commands.values import UNTIL_FULL
-from alpaca_tui.commands.wanted import Wanted, prompt_of
-from alpaca_tui.engine.protocol import EngineState, LoadOptions, Progress, SamplingParams
+from alpaca_tui.commands.wanted import RANDOM_PROMPTS, Wanted, prompt_of
+from alpaca_tui.engine.protocol import EngineState, LoadOptions, Progress, PromptCache, SamplingParams
 from alpaca_tui.errors import UserError
 from alpaca_tui.resources import guide_model
 
 if TYPE_CHECKING:
+    from alpaca_tui.engine.compat.contexts import Evaluator
     from alpaca_tui.engine.compat.program import Counts, Options, Program
     from alpaca_tui.engine.compat.samplers import Choices
     from alpaca_tui.engine.engine import Engine
-    from alpaca_tui.engine.generation import Executor
 
 OK, INTERRUPTED = 0, 130
 APRIL, AUGUST = "2023-04", "2023-08"
@@ -57,17 +57,17 @@ NUMBERS = {
     AUGUST: "repeat_last_n repeat_penalty presence_penalty frequency_penalty top_k tfs_z top_p typical_p "
     "temp mirostat mirostat_lr mirostat_ent",
 }
-# Flags that came later than a date, by the names of their values, and those not reproduced.
+# Flags that came later than a date, by the names of their values.
 _LATER_THAN_APRIL = (
     "escape in_suffix in_prefix_bos multiline simple_io logit_bias penalize_nl loras lora_base "
-    "rope_freq_base rope_freq_scale grammar grammar_file"
+    "rope_freq_base rope_freq_scale rope_scale grammar grammar_file cfg_scale negative negative_file cache "
+    "cache_all cache_ro"
 )
-_NOT_REPRODUCED = (
-    "cfg_scale negative negative_file cache cache_all cache_ro system conversation "
-    "single_turn template samplers breakers json_schema json_schema_file shift cache_k cache_v rope_scale "
-    "rope_scaling yarn_orig_ctx yarn_ext_factor yarn_attn_factor yarn_beta_fast yarn_beta_slow"
+_LATER_THAN_AUGUST = (
+    "system conversation single_turn template samplers breakers json_schema json_schema_file shift cache_k "
+    "cache_v rope_scaling yarn_orig_ctx yarn_ext_factor yarn_attn_factor yarn_beta_fast yarn_beta_slow"
 )
-REFUSED = {APRIL: f"{_LATER_THAN_APRIL} {_NOT_REPRODUCED}".split(), AUGUST: _NOT_REPRODUCED.split()}
+LATER = {APRIL: f"{_LATER_THAN_APRIL} {_LATER_THAN_AUGUST}".split(), AUGUST: _LATER_THAN_AUGUST.split()}
 
 
 def settings_of(date: str, settings: Settings) -> Settings:
@@ -78,22 +78,31 @@ def settings_of(date: str, settings: Settings) -> Settings:
 
 
 def check_date(date: str, args: argparse.Namespace) -> None:
-    """Raises UserError for flags whose effect is not reproduced: they would silently do nothing."""
-    names = {flag.dest: flag.names[-1] for flag in reversed(FLAGS)}
-    for name in REFUSED[date]:
-        if getattr(args, name) not in (None, ()):
-            raise UserError(f"--compat {date} has no {names[name]}; leave one of the two out.")
+    """Raises UserError for flags that the program of that date did not have: they would do nothing."""
+    names = {f.dest: next((n for n in f.names if n[1] == "-"), f.names[0]) for f in reversed(FLAGS)}
+    names |= {s.key: s.flags[-1] for s in SETTINGS if s.key not in (*DEFAULTS[date], "n_threads")}
+    for name, flag in names.items():
+        given = getattr(args, name, None) not in (None, ())
+        if given and (name in LATER[date] or name in BY_KEY):
+            raise UserError(f"--compat {date} has no {flag}; leave one of the two out.")
+    if args.cache_all and (args.interactive or args.interactive_first or args.instruct):
+        raise UserError(
+            "--compat 2023-08 keeps no replies of a conversation: leave --prompt-cache-all out, or --compat."
+        )
 
 
-def program_options(date: str, args: argparse.Namespace, wanted: Wanted) -> Options:
+def program_options(date: str, args: argparse.Namespace, wanted: Wanted, seed: int) -> Options:
+    from alpaca_tui.engine.compat.draws import Mt19937
     from alpaca_tui.engine.compat.program import Options
 
-    s = wanted.settings
+    s, prompt = wanted.settings, prompt_of(args) or ""
+    if args.random_prompt:
+        prompt = RANDOM_PROMPTS[Mt19937(seed).word() % len(RANDOM_PROMPTS)]
     n_predict = int(s["n_predict"])
     if getattr(args, "n_predict", None) == UNTIL_FULL:
         n_predict = UNTIL_FULL
     return Options(
-        prompt=prompt_of(args) or "",
+        prompt=prompt,
         n_ctx=int(s["n_ctx"]) or int(DEFAULTS[date]["n_ctx"]),
         n_batch=min(int(s["n_batch"]), 512),
         n_predict=n_predict,
@@ -130,9 +139,9 @@ def choices_of(args: argparse.Namespace, settings: Settings, eos: int) -> Choice
 class InThread:
     """The model, evaluating in a thread of its own: Ctrl+C is heard while it does."""
 
-    def __init__(self, model: Executor) -> None:
+    def __init__(self, model: Evaluator) -> None:
         self._model = model
-        self.n_batch = model.n_batch
+        self.n_ctx, self.n_batch = model.n_ctx, model.n_batch
         self._pool = ThreadPoolExecutor(1, "eval")
 
     def eval(self, tokens: Sequence[int], pos: int, n_logits: int) -> Any:
@@ -179,7 +188,8 @@ def run(args: argparse.Namespace, wanted: Wanted) -> int:
     date: str = args.compat
     check_date(date, args)
     settings = settings_of(date, wanted.settings)
-    options = program_options(date, args, wanted)
+    seed = seed_of(date, int(settings["seed"]))
+    options = program_options(date, args, wanted, seed)
     terminal = Terminal(
         sys.stdin,
         sys.stdout,
@@ -188,7 +198,6 @@ def run(args: argparse.Namespace, wanted: Wanted) -> int:
         simple_io=bool(args.simple_io),
         multiline=options.multiline,
     )
-    seed = seed_of(date, int(settings["seed"]))
     terminal.notice(f"main: seed = {seed}")
     began = time.perf_counter()
     load = flags.load_options(args, settings)
@@ -197,8 +206,7 @@ def run(args: argparse.Namespace, wanted: Wanted) -> int:
         if args.mlock and (refused := system.lock_memory()):
             terminal.notice(f"(--mlock has no effect: {refused}.)")
         choices = choices_of(args, settings, engine.tokenizer.eos)
-        grammar = settings.other_sampling.get("grammar", "")
-        program = _program(date, options, choices, grammar, seed, engine, terminal)
+        program = _program(date, options, choices, settings, seed, engine, terminal)
         for line in banner(date, program, settings):
             terminal.notice(line)
         code = talk(program, terminal, april=date == APRIL)
@@ -304,11 +312,12 @@ def _program(
     date: str,
     options: Options,
     choices: Choices,
-    grammar: str,
+    settings: Settings,
     seed: int,
     engine: Engine,
     terminal: Terminal,
 ) -> Program:
+    from alpaca_tui.commands import compat_contexts
     from alpaca_tui.engine.compat import program, samplers
     from alpaca_tui.engine.compat.draws import Mt19937
     from alpaca_tui.engine.grammar.matcher import Grammars
@@ -318,15 +327,30 @@ def _program(
     if april:
         sampler = samplers.April(choices, rng, engine.tokenizer.eos)
     else:
-        grammars, params = Grammars(engine.tokenizer), SamplingParams(grammar=grammar)
+        grammars = Grammars(engine.tokenizer)
+        params = SamplingParams(grammar=settings.other_sampling.get("grammar", ""))
         sampler = samplers.August(choices, rng, partial(grammars.matcher, params))
     rules = program.APRIL if april else program.AUGUST
     console = Console(terminal, slash=rules.slash)
     model = InThread(engine.executor)
+    request, scale = settings.other_request, settings.other_sampling.get("cfg_scale", 1)
+    cache: PromptCache | None = request.get("prompt_cache")
+    session = compat_contexts.session_of(cache, engine, terminal.notice) if cache else None
+    n_session = len(session.tokens) if session else 0
+    guide = None
+    if scale > 1:
+        guide = compat_contexts.guide_of(scale, request["negative"][0].text, engine, InThread)
     try:
-        return program.Program(rules, options, model, engine.tokenizer, sampler, console)
+        made = program.Program(
+            rules, options, model, engine.tokenizer, sampler, console, session=session, guide=guide
+        )
     except program.PromptTooLongError as error:
         raise UserError(
             f"The prompt has {error.n_tokens} tokens, {error.n_tokens - error.most} too many for a context "
             f"of {options.n_ctx}; shorten it, or give a larger one with -c."
         ) from None
+    if made.guidance and isinstance(sampler, samplers.August):
+        sampler.guided = made.guidance.guided
+    if said := compat_contexts.told(made.in_session, len(made.prompt_tokens), n_session):
+        terminal.notice(said)
+    return made

@@ -62,6 +62,10 @@ def sentence(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         # what --compat does not have
         ("--compat 2023-04 --in-suffix x", "--compat 2023-04 has no --in-suffix; leave one of the two out."),
         ("--compat 2023-08 -cnv", "--compat 2023-08 has no --conversation; leave one of the two out."),
+        ("--compat 2023-04 --cfg-scale 2", "--compat 2023-04 has no --cfg-scale"),
+        ("--compat 2023-04 --prompt-cache x", "--compat 2023-04 has no --prompt-cache"),
+        ("--compat 2023-04 --tfs 0.5", "--compat 2023-04 has no --tfs"),
+        ("--compat 2023-08 --min-p 0.1", "--compat 2023-08 has no --min-p"),
         ("--compat 2023-08 --samplers top_k", "--compat 2023-08 has no --samplers"),
     ],
 )

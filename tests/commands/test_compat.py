@@ -67,6 +67,30 @@ def test_a_text_and_its_timings(model_t_llama: Path, tmp_path: Path) -> None:
     assert "too many for a context of 8; shorten it, or give a larger one with -c." in done.stderr.decode()
 
 
+def test_a_prompt_cache_of_august(model_t_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "T.bin").symlink_to(model_t_llama)
+    flags = "--compat 2023-08 -m T.bin --prompt-cache c.bin -s 1 -c 64 -n 4 --temp 0 -p Once,upon,a,time"
+    first, second = program(flags, "", tmp_path), program(flags, "", tmp_path)
+    assert first.returncode == second.returncode == 0 and first.stdout == second.stdout
+    assert "main: session file does not exist, will create" in first.stderr.decode()
+    assert "main: session file has exact match for prompt!" in second.stderr.decode()
+    assert "/     0 tokens" in second.stderr.decode()  # its last token is an evaluation of one
+    done = program(flags.replace("-c 64", "-c 8 -ins"), "", tmp_path)
+    assert done.returncode == 2 and "too many for a context of 8" in done.stderr.decode()
+    done = program(f"{flags} --prompt-cache-all -ins", "", tmp_path)
+    assert done.returncode == 2 and "keeps no replies of a conversation" in done.stderr.decode()
+
+
+def test_guidance_of_august(model_t_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "T.bin").symlink_to(model_t_llama)
+    flags = "--compat 2023-08 -m T.bin -s 1 -c 64 -n 4 --temp 0 -p Once,upon,a,time --cfg-negative-prompt "
+    plain, same, other = (
+        program(f"{flags} {more}", "", tmp_path).stdout
+        for more in ("x", "Once,upon,a,time --cfg-scale 3", "No --cfg-scale 3")
+    )
+    assert plain == same != other  # nothing leads away from the prompt itself
+
+
 def test_seeds() -> None:
     assert seed_of("2023-04", 7) == seed_of("2023-08", 7) == 7
     assert seed_of("2023-08", 0) == 0

@@ -16,6 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alpaca_tui.engine.compat.contexts import Guidance, Session
+
 INSTRUCTION, RESPONSE = "\n\n### Instruction:\n\n", "\n\n### Response:\n\n"
 RESERVED = 4  # tokens of the context that a prompt may not take
 
@@ -132,16 +134,29 @@ class Program:
         sampler: Sampler,
         console: Console,
         on_sampled: Callable[[int], object] = lambda token: None,
+        *,
+        session: Session | None = None,
+        guide: Callable[[int], Guidance] | None = None,
     ) -> None:
+        """`guide` makes the second context of --cfg-scale, knowing how many tokens the prompt has."""
         self.rules, self.options = rules, options
         self.counts = Counts()
+        self._session = session
         self._model, self._vocabulary, self._sampler, self._console = model, vocabulary, sampler, console
         self._on_sampled = on_sampled
         self._n_ctx = options.n_ctx
-        self.prompt_tokens = self._encode(" " + options.prompt, bos=True)
+        self.prompt_tokens = encoded = self._encode(" " + options.prompt, bos=True)
+        if (
+            session
+            and session.tokens
+            and not (options.prompt or options.interactive_first or options.instruct)
+        ):
+            self.prompt_tokens = list(session.tokens)  # the text goes on where it ended
         most = self._n_ctx - RESERVED
         if len(self.prompt_tokens) > most:
             raise PromptTooLongError(len(self.prompt_tokens), most)
+        self.in_session = session.begin(self.prompt_tokens) if session else 0
+        self.guidance = guide(len(encoded)) if guide else None
         n, whole = options.n_keep, len(self.prompt_tokens)
         self.keep = whole if n < 0 or n > whole or options.instruct else n
         self._before_question = self._encode(INSTRUCTION, bos=True)
@@ -189,6 +204,8 @@ class Program:
             if self.interactive and self._n_remain <= 0 and self.options.n_predict != -1:
                 self._n_remain = self.options.n_predict
                 self.interacting = True
+        if self._session:
+            self._session.end()
         self._console.colour("default")
         return True
 
@@ -198,8 +215,8 @@ class Program:
         """False where the context is full and `n_predict` is -2."""
         if self.rules is AUGUST:
             self._shorten()
-        n = len(self._next)
-        if self._n_past + n > self._n_ctx:
+        n, guidance, session = len(self._next), self.guidance, self._session
+        if self._n_past + n + max(guidance.offset if guidance else 0, 0) > self._n_ctx:
             if self.options.n_predict == -2 and self.rules is AUGUST:
                 self._console.notice("\n\nmain: context full, stopping generation")
                 return False
@@ -207,6 +224,16 @@ class Program:
             self._n_past = max(self.keep, 1) if self.rules.keeps_bos else self.keep
             last = list(self._last)
             self._next = last[self._n_ctx - half - n : self._n_ctx - n] + self._next
+            if guidance:
+                guidance.swapped(self.keep)
+            if session:
+                session.swapped()
+        if session:
+            n = session.reuse(self._next)
+            self._n_past += n
+            del self._next[:n]
+        if guidance:
+            guidance.evaluate(self._next, self.options.n_batch)
         size = min(self._model.n_batch, self.options.n_batch if self.rules is AUGUST else self._n_ctx)
         for at in range(0, len(self._next), size):
             chunk = self._next[at : at + size]
@@ -214,6 +241,8 @@ class Program:
             with count.more(len(chunk)):
                 self._logits = self._model.eval(chunk, self._n_past, 1)[-1]
             self._n_past += len(chunk)
+        if session:
+            session.evaluated(self._next)
         return True
 
     def _shorten(self) -> None:
@@ -225,6 +254,8 @@ class Program:
             del self._next[-excess:]
 
     def _sample(self) -> None:
+        if self._session:
+            self._session.sampling()
         with self.counts.sample.more(1):
             token = self._sampler.sample(self._logits, list(self._last))
         self._on_sampled(token)

@@ -1,8 +1,8 @@
 """The choice of a token as llama.cpp made it on 2023-04-03 and on 2023-08-15, in float32 where it used that.
 
-The order of April: temperature, repetition penalty, top-k, top-p. Of August: bias, penalties, grammar, then
-greedy, mirostat, or top-k, tail-free, typical, top-p, temperature. Of equal logits the lower id comes first,
-where the original left that to its sorting.
+The order of April: temperature, repetition penalty, top-k, top-p. Of August: bias, guidance, penalties,
+grammar, then greedy, mirostat, or top-k, tail-free, typical, top-p, temperature. Of equal logits the lower id
+comes first, where the original left that to its sorting.
 """
 
 from __future__ import annotations
@@ -82,12 +82,16 @@ class April:
 
 
 class August:
-    """The sampling of examples/main of 2023-08-15. `begin` gives the grammar at its beginning."""
+    """The sampling of examples/main of 2023-08-15. `begin` gives the grammar at its beginning.
+
+    `guided`, where set, is what --cfg-scale makes of logits: float32 [n_vocab].
+    """
 
     def __init__(
         self, choices: Choices, rng: Mt19937, begin: Callable[[], Constraint | None] = lambda: None
     ) -> None:
         self.choices, self.rng, self._begin = choices, rng, begin
+        self.guided: Callable[[Floats], Floats] | None = None
         self._mu = 2 * choices.mirostat_tau
         self._grammar: Constraint | None = None
         self.restart()
@@ -108,6 +112,8 @@ class August:
         logits = logits.copy()
         for token, bias in c.logit_bias.items():
             logits[token] += np.float32(bias)
+        if self.guided is not None:
+            logits = self.guided(logits)
         window = len(last) if c.repeat_last_n < 0 else min(c.repeat_last_n, len(last))
         if window:
             penalise(logits, last[len(last) - window :], c)
