@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -232,7 +232,8 @@ def talk(program: Program, terminal: Terminal, april: bool) -> int | None:
 
     before = signal.signal(signal.SIGINT, press) if program.interactive else None
     try:
-        return OK if program.run() else None
+        with terminal.talking() if program.interactive else nullcontext():
+            return OK if program.run() else None
     except KeyboardInterrupt:
         if april or not program.interactive:
             raise

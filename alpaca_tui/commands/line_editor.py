@@ -6,6 +6,7 @@ message.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TextIO
 
 from prompt_toolkit import PromptSession
@@ -18,9 +19,13 @@ from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from alpaca_tui.commands.line_history import LineHistory
+
 
 class LineEditor:
-    """`keys` and `output` stand in for the terminal in tests."""
+    """`history` is the file with what was typed before, if there is one. `keys` and `output` stand in for
+    the terminal in tests.
+    """
 
     def __init__(
         self,
@@ -28,6 +33,7 @@ class LineEditor:
         *,
         colours: bool = False,
         multiline: bool = False,
+        history: Path | None = None,
         keys: Input | None = None,
         output: Output | None = None,
     ) -> None:
@@ -39,7 +45,7 @@ class LineEditor:
             )
         self._session: PromptSession[str] = PromptSession(
             multiline=True,
-            history=InMemoryHistory(),
+            history=LineHistory(history) if history else InMemoryHistory(),
             key_bindings=self._bindings(),
             style=Style.from_dict({"": "ansigreen bold", "prompt": "noinherit"} if colours else {}),
             color_depth=None if colours else ColorDepth.DEPTH_1_BIT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,15 @@ def _talk(args: argparse.Namespace, wanted: Wanted, path: Path, options: p.LoadO
     engine = EngineWorker()
     running = Running(engine, terminal)
     began = time.monotonic()
+    talks = wanted.mode in (Mode.CHAT, Mode.TURNS)
     try:
-        if wanted.mode in (Mode.CHAT, Mode.ANSWER):
-            return _chat(running, wanted, path, options, bool(args.mlock))
-        running.load(path, options)
-        if args.mlock:
-            lock_memory(terminal)
-        return _text(running, args, wanted)
+        with terminal.talking() if talks else nullcontext():
+            if wanted.mode in (Mode.CHAT, Mode.ANSWER):
+                return _chat(running, wanted, path, options, bool(args.mlock))
+            running.load(path, options)
+            if args.mlock:
+                lock_memory(terminal)
+            return _text(running, args, wanted)
     finally:
         engine.close()
         running.timings.total = time.monotonic() - began

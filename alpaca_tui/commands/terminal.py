@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
+from alpaca_tui import system
+from alpaca_tui.commands.typing_ahead import keys_kept
 from alpaca_tui.engine import protocol as p
 
 if TYPE_CHECKING:
     from alpaca_tui.commands.line_editor import LineEditor
 
+HISTORY = "typed.jsonl"  # in the data folder
 PATIENCE_SECONDS = 1.0  # what takes longer than this is reported while it lasts
 ESCAPES = {
     "prompt": "\x1b[33m",
@@ -97,6 +101,10 @@ class Terminal:
 
     # --- in ------------------------------------------------------------------------------------------------
 
+    def talking(self) -> AbstractContextManager[None]:
+        """For a conversation: what is typed while the model writes waits for the next prompt."""
+        return keys_kept(self.source) if self._edits else nullcontext()
+
     def read_message(self, prompt: str = "> ", *, slash: bool = False, drawn: bool = False) -> str | None:
         r"""The next message, without its last newline; None at the end of input.
 
@@ -130,7 +138,12 @@ class Terminal:
         if self._editor is None:
             from alpaca_tui.commands.line_editor import LineEditor
 
-            self._editor = LineEditor(self.screen, colours=self.colours, multiline=self.multiline)
+            self._editor = LineEditor(
+                self.screen,
+                colours=self.colours,
+                multiline=self.multiline,
+                history=system.data_dir() / HISTORY,
+            )
         try:
             return self._editor.read(prompt, drawn)
         except EOFError:

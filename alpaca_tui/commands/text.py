@@ -46,6 +46,7 @@ class Text:
         self._begin = p.Segment(prompt, bos=True, space_prefix=True)
         self._old: list[p.Segment] = []  # behind the prompt, and evaluated
         self._new: list[p.Segment] = []  # and what is not yet
+        self._typed_from = 0  # in these, what was typed last
         self._begun = False
         self._prompt, self._keep = prompt, keep
         self._show_prompt = show_prompt
@@ -67,7 +68,16 @@ class Text:
         if self._interactive and self._turns.first and not self._ask():
             return OK
         while True:
-            reason = self._generate()
+            try:
+                reason = self._generate()
+            except UserError as error:
+                if self._terminal.out.isatty():
+                    self._end_line()
+                if not (self._begun and self._interactive and self._terminal.asks):
+                    raise
+                self._terminal.notice(f"({error})")
+                del self._new[self._typed_from :]  # what cannot be gone on from is not in the way later
+                reason = p.FinishReason.FAILED
             if not self._interactive:
                 self._end_line()
                 return INTERRUPTED if reason is p.FinishReason.STOPPED else OK
@@ -113,6 +123,7 @@ class Text:
     def _ask(self) -> bool:
         """The user's turn; an empty line leaves it to the model. False at the end of input."""
         turns = self._turns
+        self._typed_from = len(self._new)
         self._terminal.colour("user")
         self._write(turns.in_prefix)
         try:

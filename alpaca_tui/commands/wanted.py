@@ -176,6 +176,8 @@ def sampling_of(args: argparse.Namespace) -> dict[str, Any]:
         out["dry_sequence_breakers"] = tuple(breakers)
     grammar = _text_or_file(args.grammar, args.grammar_file, "--grammar-file")
     schema = _text_or_file(args.json_schema, args.json_schema_file, "--json-schema-file")
+    if grammar or schema:
+        _check_grammar(grammar, schema)
     return out | ({"grammar": grammar} if grammar else {}) | ({"json_schema": schema} if schema else {})
 
 
@@ -213,6 +215,15 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
         text = _unescaped(negative, escapes(args)[0])
         out["negative"] = (Segment(text, bos=True, space_prefix=True),)
     return out
+
+
+def _check_grammar(grammar: str, schema: str) -> None:
+    """Raises UserError where it is wrong: before a model is loaded for it."""
+    from alpaca_tui.engine.grammar import gbnf
+    from alpaca_tui.engine.grammar.automaton import Automaton
+    from alpaca_tui.engine.grammar.schema import to_gbnf
+
+    Automaton(*gbnf.parse(grammar or to_gbnf(schema), lambda token: 0))  # which tokens there are is not known
 
 
 def _into_format(wanted: Wanted) -> None:

@@ -59,6 +59,8 @@ def sentence(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("--grammar-file none.gbnf", "Cannot read the file 'none.gbnf' of --grammar-file: No such file"),
         ("--json-schema-file gbk.txt", "The file 'gbk.txt' of --json-schema-file is not UTF-8 text (byte 0)"),
         ("--lora none.bin", "There is no file 'none.bin'; name the LoRA file by its full path."),
+        ("--grammar x", "The grammar is wrong in line 1, column 1: expected a rule"),
+        ("--json-schema []", "The JSON schema at # should be an object."),
         # what --compat does not have
         ("--compat 2023-04 --in-suffix x", "--compat 2023-04 has no --in-suffix; leave one of the two out."),
         ("--compat 2023-08 -cnv", "--compat 2023-08 has no --conversation; leave one of the two out."),

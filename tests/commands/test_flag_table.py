@@ -149,8 +149,8 @@ SAMPLING: list[tuple[str, dict[str, Any]]] = [
     ("--sampling-seq kmt", {"samplers": ("top_k", "min_p", "temperature")}),
     ("--dry-sequence-breaker none", {"dry_sequence_breakers": ()}),
     ("--dry-sequence-breaker \\n --dry-sequence-breaker ;", {"dry_sequence_breakers": ("\n", ";")}),
-    ("--grammar-file {text}", {"grammar": "text\n"}),
-    ("--json-schema-file {text}", {"json_schema": "text\n"}),
+    ("--grammar-file {grammar}", {"grammar": 'root ::= "x"\n'}),
+    ("--json-schema-file {schema}", {"json_schema": "true\n"}),
     ("-j {}", {"json_schema": "{}"}),
     ("--cfg-scale 2", {"cfg_scale": 2.0}),
     ("--temp 0.3 --top_k 5 --top_p 0.5 --min_p 0.1", {"temp": 0.3, "top_k": 5, "top_p": 0.5, "min_p": 0.1}),
@@ -165,6 +165,9 @@ SAMPLING: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("line", "fields"), SAMPLING, ids=lambda value: str(value)[:20])
 def test_sampling(line: str, fields: dict[str, Any], text: Path) -> None:
+    for name, content in (("grammar", 'root ::= "x"\n'), ("schema", "true\n")):
+        text.with_name(name).write_text(content)
+        line = line.replace(f"{{{name}}}", str(text.with_name(name)))
     words = [word.replace("{text}", str(text)) for word in line.split()]
     sampling = want("-m", "x", *words).settings.sampling()
     assert sampling == SamplingParams(**fields)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -11,6 +13,7 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from alpaca_tui.commands.line_editor import LineEditor, well_formed
+from alpaca_tui.commands.line_history import MOST, MOST_BYTES, LineHistory
 
 PASTE = "\x1b[200~{}\x1b[201~"
 UP, ALT_ENTER, BACKSPACE, LEFT = "\x1b[A", "\x1b\r", "\x7f", "\x1b[D"
@@ -58,6 +61,38 @@ def test_earlier_messages_come_back(keys: PipeInput) -> None:
     assert [edit.read("> ") for _ in range(2)] == ["一", "二"]
     Timer(0.2, keys.send_text, (UP + UP + "\r",)).start()  # the history is there a moment after the prompt
     assert edit.read("> ") == "一"
+
+
+def test_earlier_messages_come_back_in_another_session(keys: PipeInput, tmp_path: Path) -> None:
+    def reopened() -> LineEditor:
+        return LineEditor(io.StringIO(), history=path, keys=keys, output=DummyOutput())
+
+    path = tmp_path / "data" / "typed.jsonl"
+    edit = reopened()
+    keys.send_text("一\r" + PASTE.format("two\nlines") + "\r")
+    assert [edit.read("> ") for _ in range(2)] == ["一", "two\nlines"]
+    edit = reopened()
+    Timer(0.2, keys.send_text, (UP + UP + UP + "\r",)).start()  # a line of the two each
+    assert edit.read("> ") == "一"
+    if os.name == "posix":
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_history_on_disk_is_bounded_and_survives_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "typed.jsonl"
+    lines = [f'"{i}"\n'.encode() for i in range(MOST)]
+    path.write_bytes(b'"cut o\n{}\n\xff\n' + b"".join(lines))
+    assert list(LineHistory(path).load_history_strings())[::999] == ["999", "0"]
+    with path.open("ab") as file:
+        file.write(b'"more"\n')
+    assert next(iter(LineHistory(path).load_history_strings())) == "more"
+    assert path.read_bytes().splitlines()[0] == b'"501"'
+    LineHistory(path).store_string("羊\udce9" + "x" * MOST_BYTES)
+    assert path.stat().st_size < MOST * 8
+    path.unlink()
+    path.mkdir()
+    assert list(LineHistory(path).load_history_strings()) == []
+    LineHistory(path).store_string("lost, and nobody hurt")
 
 
 def test_ctrl_c_and_ctrl_d(keys: PipeInput) -> None:

@@ -65,6 +65,24 @@ def reverse(text: str, index: int = 0) -> list[p.Event]:
     return [p.TextChunk(text), finished(STOP_TEXT, 7, stop=index)]
 
 
+def test_an_error_begins_on_a_line_of_its_own_on_a_terminal_only() -> None:
+    failed = [finished(FAILED, message="too long")]
+    for tty, shown in ((True, "Once\n"), (False, "Once")):
+        scene = Scene.__new__(Scene)
+        with pytest.raises(UserError, match="too long"):
+            scene.__init__(failed, tty=tty)  # type: ignore[misc]
+        assert scene.shown == shown
+
+
+def test_what_is_too_long_does_not_end_a_conversation_by_turns() -> None:
+    turns = Turns(("U:",))
+    failed = [finished(FAILED, message="too long")]
+    scene = Scene(reverse("hi "), failed, answer("yes", 5), typed="long\nshort\n", tty=True, turns=turns)
+    assert "(too long)" in scene.notices.getvalue()
+    assert scene.said(1) == ["Once", "hi U:", "long\n"]
+    assert scene.said(2) == ["Once", "hi U:", "short\n"]
+
+
 def test_ctrl_c_ends_a_load() -> None:
     running = Running(ScriptedEngine([press_ctrl_c, None]), Terminal(io.StringIO(), Tty(), Tty()))
     with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,9 @@ ENTER, ESC, CTRL_C, CTRL_D, CTRL_Q = "\r", "\x1b", "\x03", "\x04", "\x11"
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Of a person whose settings and conversations are all below `home`; compiled kernels are shared."""
-    theirs = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # a test's runner's
+    theirs = {
+        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
+    }  # a test's runner's
     return {
         **theirs,
         "PYTHONPATH": str(ROOT),

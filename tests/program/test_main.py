@@ -139,6 +139,19 @@ def test_ctrl_c_stops_a_reply_and_then_the_program(parrot: Path, tmp_path: Path)
         assert terminal.exit_code() == 130
 
 
+def test_what_is_typed_during_a_reply_waits_for_the_prompt(parrot: Path, tmp_path: Path) -> None:
+    with Terminal(["main", "-m", str(parrot), "-c", "512", "-n", "400"], tmp_path) as terminal:
+        terminal.wait(at_prompt)
+        terminal.send("说" + ENTER)
+        terminal.wait("alpaca")
+        terminal.send("再说" + ENTER + CTRL_D)
+        terminal.wait(lambda text: text.count("an empty line goes on") == 1)
+        assert "再说" not in terminal.text.partition("an empty line")[0]
+        terminal.wait(lambda text: "> 再说\n" in text)
+        terminal.wait(lambda text: text.count("an empty line goes on") == 2)
+        assert terminal.exit_code() == 0  # Ctrl+D came with it
+
+
 def test_colours_are_there_when_asked_for(parrot: Path, tmp_path: Path) -> None:
     arguments = ["main", "--color", "-m", str(parrot), "-c", "512", "-n", "3"]
     with Terminal(arguments, tmp_path) as terminal:

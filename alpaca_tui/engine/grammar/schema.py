@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from alpaca_tui.engine.grammar import numbers, strings
+from alpaca_tui.engine.grammar.schema_apart import overlapping
 from alpaca_tui.engine.grammar.schema_keys import (
     KNOWN,
     NOTES,
@@ -120,6 +121,8 @@ class _Converter:
         ways = []
         if keys in ({"anyOf"}, {"oneOf"}) or (keys == {"allOf"} and len(schema["allOf"]) == 1):
             key = keys.pop()
+            if key == "oneOf":
+                self._check_apart(schema[key], path, alone=True)
             for i, one in enumerate(as_list(schema[key], path)):
                 ways += [self._value(one, name, f"{path}/{key}/{i}", depth + 1)] if one is not False else []
         else:
@@ -157,6 +160,8 @@ class _Converter:
         unknown = sorted(set(schema) - KNOWN)
         if unknown:
             raise bad(path, f"has {unknown[0]!r}, which no grammar can express; leave it out")
+        if "oneOf" in schema:
+            self._check_apart(schema["oneOf"], path, alone=False)
         flat = [{k: v for k, v in schema.items() if k not in ("$ref", "anyOf", "oneOf", "allOf")}]
         groups = [schema[k] for k in ("anyOf", "oneOf") if k in schema]
         groups += [[one] for one in as_list(schema.get("allOf", []), path)]
@@ -169,6 +174,16 @@ class _Converter:
             if len(flat) > MAX_REPEAT:
                 raise bad(path, "has too many combinations of anyOf and allOf")
         return flat
+
+    def _check_apart(self, choices: Any, path: str, alone: bool) -> None:
+        """Raises UserError where a value could be of two choices of a oneOf."""
+        both = overlapping(as_list(choices, path), lambda ref: self._resolve(ref, path), alone)
+        if both:
+            raise bad(
+                path,
+                f"has 'oneOf' whose choices {both[0]} and {both[1]} may both be true, which no grammar can "
+                "rule out; say 'anyOf', or let a property with a 'const' tell them apart",
+            )
 
     def _typed(self, schema: Schema, name: str, path: str, depth: int) -> list[str]:
         """An expression for each type that is allowed."""

@@ -46,6 +46,19 @@ TOKENS = tree(BYTES + JSON_WORDS * 15)
         ({"anyOf": [{"type": "null"}, {"const": 5}]}, [None, 5], [4]),
         ({"oneOf": [{"type": "null"}, {"const": 5}], "description": "x"}, [None, 5], [4]),
         (
+            {"oneOf": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}], "$defs": {
+                "cat": {"properties": {"is": {"const": "cat"}, "n": {"type": "integer"}}, "required": ["is"]},
+                "dog": {"properties": {"is": {"const": "dog"}}, "required": ["is"]},
+            }},
+            ['{"is": "cat", "n": 9}', '{"is": "dog"}'], ['{"is": "dog", "n": 9}', '{"is": "cow"}'],
+        ),
+        (
+            {"oneOf": [{"properties": {"a": {}}, "required": ["a"]},
+                       {"properties": {"b": {}}, "required": ["b"]}]},
+            ['{"a": 1}', '{"b": 1}'], ['{"a": 1, "b": 1}', "{}"],
+        ),
+        ({"oneOf": [{"type": "integer", "maximum": 4}, {"type": "number", "minimum": 5}]}, [4, 5], [4.5]),
+        (
             {"properties": {"a": {"type": "integer"}, "b": {}}, "required": ["a"]},
             ['{"a": 1}', '{"a":1,"b":{}}', '{ "a" : 1 ,\n\t"b" : [] }'],
             ["{}", '{"b": 1}', '{"a": 1,}', '{"a": 1, "c": 1}', '{"b": 1, "a": 1}', '{"a": "1"}'],
@@ -224,7 +237,8 @@ def test_what_comes_out_is_valid(schema: Any, rng: random.Random) -> None:
         grammar = to_gbnf(json.dumps(schema))
     except UserError as error:
         assert re.search(
-            "allows nothing|at once|an enum by something|no whole number|a pattern and a length", str(error)
+            "allows nothing|at once|both be true|an enum by something|no whole number|a pattern and a length",
+            str(error),
         )
         return
     for _ in range(2):
@@ -260,6 +274,10 @@ def test_every_value_fits_the_schema_of_all(value: Any) -> None:
         ('{"type": "thing"}', "the type 'thing'"),
         ('{"type": 5}', "should have a list"),
         ('{"not": {}}', "#.*'not', which no grammar can express"),
+        ('{"oneOf": [{"type": "integer"}, {"type": "number"}]}', "#.*choices 0 and 1 may both be true"),
+        ('{"oneOf": [{"const": 1}, {"enum": [2, 1.0]}]}', "may both be true"),
+        ('{"properties": {"a": {}, "b": {}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}', "both"),
+        ('{"oneOf": [{"pattern": "a"}, {"pattern": "b"}]}', "say 'anyOf'"),
         ('{"items": {"uniqueItems": true}}', "#/items has 'uniqueItems'"),
         ('{"properties": {"a": {"multipleOf": 3}}}', "#/properties/a has 'multipleOf'"),
         ('{"$ref": "http://x/y"}', "only what begins with #/"),

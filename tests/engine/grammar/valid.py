@@ -24,7 +24,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def valid(value: Any, schema: Any, root: Any) -> bool:
-    """Is `value` valid? A value of several of `oneOf` is taken as valid, too."""
+    """Is `value` valid?"""
     if isinstance(schema, bool):
         return schema
     if "$ref" in schema:
@@ -40,7 +40,7 @@ def valid(value: Any, schema: Any, root: Any) -> bool:
         return False
     if "const" in schema and not equal(value, schema["const"]):
         return False
-    for key, how in (("anyOf", any), ("oneOf", any), ("allOf", all)):
+    for key, how in (("anyOf", any), ("oneOf", lambda each: sum(each) == 1), ("allOf", all)):
         if key in schema and not how(valid(value, each, root) for each in schema[key]):
             return False
     if isinstance(value, str):
