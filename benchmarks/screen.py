@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import re
 import select
 import statistics
@@ -30,22 +29,19 @@ from pathlib import Path
 
 from alpaca_tui.resources import guide_model
 from alpaca_tui.system import usable_cores
+from benchmarks.typist import EMPTY_PROMPT, SEAM, Typist, percentiles
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (40, 120)
 N_CTX = 2048
-LETTERS = [chr(code) for code in range(0x1401, 0x166D)]  # Canadian syllabics: one cell each
-LINE_OF_KEYS = 60  # typed before the prompt is emptied again
 QUESTION = "Tell me a long story of a llama who wanted to see the sea."
 KINDS = {"no keys": 0.0, "a person's keys": 6.0, "a held key's": 30.0}  # keys per second
 GAUGE = re.compile(rb"(\d+)/%d\b" % N_CTX)
 READY = b" ready"
-CTRL_N, EMPTY_PROMPT, ENTER, PASTE = "\x0e", "\x15" * 3, "\r", "\x1b[200~{}\x1b[201~"
+CTRL_N, ENTER, PASTE = "\x0e", "\r", "\x1b[200~{}\x1b[201~"
 BURST = 0.002  # seconds without output between two paints
 PATIENCE = 20.0  # seconds without output in which something must be wrong
 SETTLING = 0.3  # seconds
-LATE = 1.0  # second after which a key that did not show is lost
-SEAM = 16  # bytes: what is looked for may come in two pieces
 LEAST_SHARE, MOST_ECHO, MOST_PAINTS, MOST_COST = 0.8, 0.050, 20.0, 0.006
 
 
@@ -89,8 +85,7 @@ class Program:
         self.terminal = Terminal([str(argument) for argument in arguments], home, SIZE)
         self._wait_until_ready()
         self._fd = self.terminal.child.child_fd
-        self._random = random.Random(1)
-        self._n_typed = 0
+        self._typist = Typist(self._fd)
 
     def close(self) -> None:
         self.terminal.__exit__()
@@ -115,21 +110,14 @@ class Program:
     def _watch(self, rate: float) -> tuple[list[bytes], Seen]:
         """From the question until the reply has ended."""
         seen = Seen()
+        typist = self._typist
         chunks: list[bytes] = []
-        waiting: dict[bytes, float] = {}  # letters, and when they were typed
-        next_key, last, tail = float("inf"), 0.0, b""
+        last, tail = 0.0, b""
+        typist.begin(0.0, 0.0)
         while True:
             now = time.perf_counter()
-            if now >= next_key:
-                self._n_typed += 1
-                if self._n_typed % LINE_OF_KEYS == 0:
-                    self.terminal.send(EMPTY_PROMPT)
-                else:
-                    letter = LETTERS[self._n_typed % len(LETTERS)].encode()
-                    waiting[letter] = time.perf_counter()
-                    os.write(self._fd, letter)
-                next_key = now + self._random.uniform(0.5, 1.5) / rate
-            if not select.select([self._fd], [], [], max(min(next_key - now, PATIENCE), 0.0))[0]:
+            typist.type(now)
+            if not select.select([self._fd], [], [], max(min(typist.next_key - now, PATIENCE), 0.0))[0]:
                 if now - last > PATIENCE and last:
                     for chunk in chunks:
                         self.terminal.stream.feed(chunk)
@@ -140,19 +128,17 @@ class Program:
             data = os.read(self._fd, 1 << 16)
             now = time.perf_counter()
             chunks.append(data)
+            typist.see(data, now)
             seen.n_paints += now - last > BURST
             last, tail = now, tail[-SEAM:] + data
-            for letter in [letter for letter in waiting if letter in tail]:
-                seen.echoes.append(now - waiting.pop(letter))
             seen.gauge += [(now, int(match[1])) for match in GAUGE.finditer(tail)]
             if not seen.begin:
                 if len(seen.gauge) > 1 and seen.gauge[-1][1] > seen.gauge[-2][1]:  # it has begun to decode
                     seen = Seen(begin=now, gauge=seen.gauge[-1:], busy=-self._main_thread())
-                    next_key = now if rate else next_key
+                    typist.begin(rate, now)
             elif READY in tail:
                 seen.busy += self._main_thread()
-                seen.end = now
-                seen.n_lost = sum(typed < now - LATE for typed in waiting.values())
+                seen.end, seen.echoes, seen.n_lost = now, typist.echoes, typist.lost(now)
                 return chunks, seen
 
     def _main_thread(self) -> float:
@@ -250,12 +236,12 @@ def report(kind: str, rounds: list[Round]) -> bool:
     """Prints a line. True where every limit holds."""
     ratios = sorted(r.seen.speed / r.plain for r in rounds)
     share = statistics.median(ratios)
-    echoes = sorted(echo for r in rounds for echo in r.seen.echoes)
+    echoes = [echo for r in rounds for echo in r.seen.echoes]
     lost = sum(r.seen.n_lost for r in rounds)
     paints = statistics.median(r.seen.paints for r in rounds)
     cost = statistics.median(r.seen.cost for r in rounds)
     speeds = [statistics.median(r.plain for r in rounds), statistics.median(r.seen.speed for r in rounds)]
-    p50, p99 = (echoes[int(p * (len(echoes) - 1))] if echoes else 0.0 for p in (0.5, 0.99))
+    p50, p99 = percentiles(echoes)
     ratio = f"{share:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
     typed = f"{1e3 * p50:6.1f} {1e3 * p99:6.1f} {len(echoes):5}" if echoes else " " * 19
     print(

@@ -34,7 +34,7 @@ from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.workshop import Workshop
 from alpaca_tui.engine.protocol import ChatEngine
 from alpaca_tui.errors import UserError
-from alpaca_tui.tui import patches, themes
+from alpaca_tui.tui import patches, themes, tidy
 from alpaca_tui.tui.actions import WIDE, Actions
 from alpaca_tui.tui.chats import ChatActions
 from alpaca_tui.tui.eta import TimeLeft
@@ -80,6 +80,7 @@ class AlpacaApp(
     Tailoring,
     SetupActions,
     Face,
+    tidy.Tidy,
     inherit_bindings=False,
 ):
     """`model` None: the guide that ships with the program. `explicit`: setting keys given by the user."""
@@ -261,6 +262,7 @@ class AlpacaApp(
                 self._timer.resume()
             else:
                 self._timer.pause()
+        self.tidy_later(self.session.busy)
         self.watch_saving()
 
     def _show(self, change: changes.Change) -> None:
@@ -269,13 +271,13 @@ class AlpacaApp(
             case changes.ReplyText(message):
                 transcript.grown(message)
             case changes.MessageAdded(message):
-                self.main.add_class("talked")
+                self._show_talk(True)
                 transcript.add(message, session.conversation)
                 self.show_title()
             case changes.MessageChanged(message):
                 transcript.changed(message)
             case changes.PathChanged():
-                self.main.set_class(bool(len(session.conversation)), "talked")
+                self._show_talk(bool(len(session.conversation)))
                 transcript.show_path(session.conversation)
                 transcript.mark_memory(session.memory_start)
                 self.show_title()
@@ -295,6 +297,10 @@ class AlpacaApp(
                 self.show_prompt_hint()
             case changes.SettingsChanged():
                 self.sidebar.refresh_values()
+
+    def _show_talk(self, talk: bool) -> None:
+        """The conversation or, without one, the welcome. (A class would have the whole screen styled anew.)"""
+        self.transcript.display, self.welcome_page.display = talk, not talk
 
     def _load_ended(self, change: changes.ModelReady | changes.LoadRefused | changes.LoadCancelled) -> None:
         say, dialog = self.strings, self.screen if isinstance(self.screen, OpenModelScreen) else None
@@ -329,6 +335,10 @@ class AlpacaApp(
                 transcript.to_start()
             case _:
                 transcript.to_end()
+
+    @on(Transcript.AtEnd)
+    def _at_end(self, event: Transcript.AtEnd) -> None:
+        self.more_line.display = not event.at_end
 
     @on(events.Click, "#more")
     def _more(self) -> None:
@@ -397,6 +407,7 @@ def run_app(
         prompt_format=prompt_format,
     )
     app.trouble_at_start = trouble or (app.strings("start_model_gone", name=gone) if gone else "")
+    tidy.begin()
     try:
         result = app.run()
     finally:

@@ -34,13 +34,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 class Terminal:
-    """`alpaca-tui` with `arguments` in a terminal of `size` (rows, columns)."""
+    """`alpaca-tui`, or another module, with `arguments` in a terminal of `size` (rows, columns)."""
 
     def __init__(
         self,
         arguments: Sequence[str],
         home: Path,
         size: tuple[int, int] = (40, 120),
+        program: str = "alpaca_tui",
         **env: str,
     ) -> None:
         rows, columns = size
@@ -49,7 +50,7 @@ class Terminal:
         self.raw = b""
         self.child = pexpect.spawn(
             sys.executable,
-            ["-X", "faulthandler", "-m", "alpaca_tui", *arguments],
+            ["-X", "faulthandler", "-m", program, *arguments],
             cwd=str(home),
             env=environment(home, **env),
             dimensions=size,

@@ -7,6 +7,7 @@ a chat of thousands of messages, costs no more than what is visible of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Protocol
 
@@ -207,8 +208,9 @@ class MessageRows:
 
     def _bar(self, marked: bool) -> Content:
         """A click on it takes the message for the keys."""
-        bar, colour = (glyphs.MARKED_BAR, "$now") if marked else (glyphs.MESSAGE_BAR, self._colour())
-        return Content.from_markup(f"[{colour} @click=app.read_at({self.message.id})] $bar [/]", bar=bar)
+        if marked:
+            return _bar(glyphs.MARKED_BAR, "$now", self.message.id)
+        return _bar(glyphs.MESSAGE_BAR, self._colour(), self.message.id)
 
     def _colour(self) -> str:
         if self._streaming:
@@ -328,6 +330,12 @@ class MessageRows:
                 return Content.styled(f"{say('empty_note')} ", "$quiet") + anew
             case _:
                 return None
+
+
+@lru_cache(maxsize=256)
+def _bar(bar: str, colour: str, message_id: int) -> Content:
+    """It stands in every row that is drawn, and making it costs as much as the row's text."""
+    return Content.from_markup(f"[{colour} @click=app.read_at({message_id})] $bar [/]", bar=bar)
 
 
 def text_width(width: int) -> int:

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from alpaca_tui.tui.widgets.message import Entry
@@ -23,9 +24,17 @@ MAX_ROUNDS = 8  # of building what came into view because what was built is lowe
 class RowList(ScrollView):
     """`_entries` are what is shown; `_measure` counts their rows, `_build` wraps those near the screen."""
 
+    class AtEnd(Message):
+        """The end came into view, or left it."""
+
+        def __init__(self, at_end: bool) -> None:
+            super().__init__()
+            self.at_end = at_end
+
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self.following = True  # the end stays in view
+        self._told = True
         self._entries: list[Entry] = []
         self._starts: list[int] = [TOP]  # the first row of each entry, and the row behind the last
         self._building = False
@@ -112,7 +121,9 @@ class RowList(ScrollView):
         if not self._building:
             self.following = new_value >= self.max_scroll_y
             self._build()
-        self.screen.set_class(not self.following, "scrolled-up")
+        if self.following != self._told:
+            self._told = self.following
+            self.post_message(self.AtEnd(self.following))
 
     def _move(self, y: float, at_once: bool = False) -> None:
         """Forced: whether there is a scroll bar is known only after the next layout."""

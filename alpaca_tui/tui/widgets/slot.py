@@ -19,17 +19,22 @@ class Slot:
         self.message = message
         self._strings = strings
         self._rows: MessageRows | None = None
-        self._version = (1, 1)
+        self._conversation: Conversation | None = None  # where it has its siblings
         self._last = True
         self._width = 0  # of the transcript
         self._guess = 3
 
     def set_version(self, conversation: Conversation) -> None:
         """Takes in which of its siblings the message is."""
-        siblings = conversation.siblings(self.message)
-        self._version = (siblings.index(self.message) + 1, len(siblings))
+        self._conversation = conversation
         if self._rows is not None:
-            self._rows.version = self._version
+            self._rows.version = self._version()
+
+    def _version(self) -> tuple[int, int]:
+        if self._conversation is None:
+            return 1, 1
+        siblings = self._conversation.siblings(self.message)
+        return siblings.index(self.message) + 1, len(siblings)
 
     def set_last(self, last: bool) -> None:
         self._last = last
@@ -48,7 +53,7 @@ class Slot:
 
     def build(self) -> MessageRows:
         if self._rows is None:
-            self._rows = MessageRows(self.message, self._strings, self._version)
+            self._rows = MessageRows(self.message, self._strings, self._version())
             self._rows.set_last(self._last)
         self._rows.set_width(self._width)
         return self._rows
@@ -67,5 +72,5 @@ class Slot:
 
 def guess(text: str, width: int) -> int:
     """About how many rows a message takes: a Chinese character is three bytes and two cells."""
-    cells = (len(text) + len(text.encode(errors="replace"))) // 2
+    cells = len(text) if text.isascii() else (len(text) + len(text.encode(errors="replace"))) // 2
     return 3 + text.count("\n") + cells // width
