@@ -59,7 +59,7 @@ def main() -> int:
         for n in loads:
             with busy(n):
                 for name in list(children)[:: 1 if i % 2 == 0 else -1]:
-                    speeds[name, n].append(children[name].measure()["decode"])
+                    speeds[name, n].append(children[name].measure()[0]["decode"])
     return report(children, loads, speeds, options.threads)
 
 

@@ -4,7 +4,9 @@
 
 PYTHON: the interpreter of an environment with llama-cpp-python (built for this machine, as pip does). Both
 engines are loaded in processes of their own and take turns, so that a drift of the machine's speed meets
-both; what counts is the median of the rounds' ratios.
+both; what counts is the median of the rounds' ratios. After each of our turns the machine's limits are
+measured (`alpaca_tui/engine/limits.py`): a prompt's products are given as a share of what the integer
+instruction does, the weights that decoding reads as a share of what reading memory alone does.
 
 `--path avx2` or `--path plain` makes this machine one of less: Numba is told to compile for it, and the
 kernels' assembly is searched for what it must not have. (A llama.cpp for the same is built with
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 16
 PATHS = ("avx2", "plain")
 NATIVE = "native"
+LIMITS = {"prefill": "integer products", "decode": "memory bandwidth"}
 
 
 def tokens(n: int) -> list[int]:
@@ -55,6 +58,22 @@ def ours(path: str, n_ctx: int, threads: int) -> tuple[Evaluate, str]:
         model.eval(ids, position, 1)
 
     return evaluate, f"kernels for {target.path().value}, {widest_registers()} registers at most"
+
+
+def shares(path: str, threads: int, n_prompt: int, speed: dict[str, float]) -> dict[str, float]:
+    """What each speed (tokens/s) is of this machine's limit at the moment; none where there is no limit."""
+    from alpaca_tui.engine import limits
+    from alpaca_tui.files.model_file import open_model
+    from alpaca_tui.pipeline.bench import facts_of
+
+    with open_model(Path(path)) as file:
+        facts = facts_of(file)
+    result = {"decode": speed["decode"] * facts.bytes_read / limits.bandwidth(threads)}
+    peak = limits.dot_peak(threads)
+    if peak and facts.integer:
+        products = facts.layer_products + facts.output_products / n_prompt
+        result["prefill"] = speed["prefill"] * products / peak
+    return result
 
 
 def widest_registers() -> str:
@@ -94,8 +113,9 @@ def serve(which: str, path: str, threads: int, n_prompt: int, n_decode: int) -> 
         for i, token in enumerate(more):
             evaluate([token], n_prompt + i)
         end = time.perf_counter()
-        result = {"prefill": n_prompt / (middle - start), "decode": n_decode / (end - middle)}
-        print(json.dumps(result), flush=True)
+        speed = {"prefill": n_prompt / (middle - start), "decode": n_decode / (end - middle)}
+        of_limit = shares(path, threads, n_prompt, speed) if which == "ours" else {}
+        print(json.dumps({"speed": speed, "shares": of_limit}), flush=True)
 
 
 def forced(path: str) -> dict[str, str]:
@@ -134,11 +154,13 @@ class Child:
                 return dict(json.loads(line))
         raise SystemExit("A measuring process ended early; run it by hand to see why.")
 
-    def measure(self) -> dict[str, float]:
+    def measure(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Tokens/s of each test, and what that is of the machine's limit where it has been measured."""
         assert self.process.stdin
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return self.read()
+        result = self.read()
+        return result["speed"], result["shares"]
 
 
 def main() -> None:
@@ -163,11 +185,13 @@ def main() -> None:
     children = {"ours": Child(sys.executable, "ours", options, options.path), "peer": beside}
     for which, child in children.items():
         print(f"{which}: {child.info}")
-    rounds = []
+    rounds, of_limit = [], []
     for i in range(options.rounds):
         order = list(children) if i % 2 == 0 else list(children)[::-1]
-        result = {which: children[which].measure() for which in order}
+        measured = {which: children[which].measure() for which in order}
+        result = {which: speed for which, (speed, _) in measured.items()}
         rounds.append(result)
+        of_limit.append(measured["ours"][1])
         print(
             "  ".join(
                 f"{test}: {result['ours'][test]:6.1f} / {result['peer'][test]:6.1f} tokens/s"
@@ -180,6 +204,9 @@ def main() -> None:
             f"{test}: {statistics.median(ratios):.2f} times {name} (rounds from {ratios[0]:.2f} to "
             f"{ratios[-1]:.2f}), {options.threads} threads"
         )
+        if all(test in share for share in of_limit):
+            share = statistics.median(share[test] for share in of_limit)
+            print(f"    {share:.0%} of this machine's {LIMITS[test]}")
 
 
 if __name__ == "__main__":
