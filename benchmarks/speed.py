@@ -5,8 +5,8 @@
 PYTHON: the interpreter of an environment with llama-cpp-python (built for this machine, as pip does). Both
 engines are loaded in processes of their own and take turns, so that a drift of the machine's speed meets
 both; what counts is the median of the rounds' ratios. After each of our turns the machine's limits are
-measured (`alpaca_tui/engine/limits.py`): a prompt's products are given as a share of what the integer
-instruction does, the weights that decoding reads as a share of what reading memory alone does.
+measured (`alpaca_tui/engine/limits.py`): a prompt's products are given as a share of what the instruction for
+them does (integers, or f32), the weights that decoding reads as a share of what reading memory alone does.
 
 `--path avx2` or `--path plain` makes this machine one of less: Numba is told to compile for it, and the
 kernels' assembly is searched for what it must not have. (A llama.cpp for the same is built with
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 16
 PATHS = ("avx2", "plain")
 NATIVE = "native"
-LIMITS = {"prefill": "integer products", "decode": "memory bandwidth"}
+LIMITS = {"prefill": "products", "decode": "memory bandwidth"}
 
 
 def tokens(n: int) -> list[int]:
@@ -69,8 +69,8 @@ def shares(path: str, threads: int, n_prompt: int, speed: dict[str, float]) -> d
     with open_model(Path(path)) as file:
         facts = facts_of(file)
     result = {"decode": speed["decode"] * facts.bytes_read / limits.bandwidth(threads)}
-    peak = limits.dot_peak(threads)
-    if peak and facts.integer:
+    peak = (limits.dot_peak if facts.integer else limits.fma_peak)(threads)
+    if peak:
         products = facts.layer_products + facts.output_products / n_prompt
         result["prefill"] = speed["prefill"] * products / peak
     return result

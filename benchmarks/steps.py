@@ -3,9 +3,9 @@
     python -m benchmarks.steps MODEL.gguf... [-t 2] [-p 512] [-r 5]
 
 For a prompt of P tokens and for one token after it, every step is run alone by the thread team, R times over,
-and the least time counts. For all matrices the share of the machine's limit is given: of the integer
-instruction in a prompt (`alpaca_tui/engine/limits.py`), of reading memory for one token. "together" is the
-same evaluation in one go: where it takes less than the sum, timing costs; where it takes more, the whole does
+and the least time counts. For all matrices the share of the machine's limit is given: of the instruction for
+products in a prompt (`alpaca_tui/engine/limits.py`), of reading memory for one token. "together" is the same
+evaluation in one go: where it takes less than the sum, timing costs; where it takes more, the whole does
 (caches that others fill, threads that wait).
 """
 
@@ -59,11 +59,11 @@ def share_of_limit(facts: Facts, n_tokens: int, seconds: float, n_threads: int) 
     """Of all matrices' products in so many seconds, or of all weights read."""
     if n_tokens == 1:
         return f"{facts.bytes_read / seconds / limits.bandwidth(n_threads):.0%} of memory's bandwidth"
-    peak = limits.dot_peak(n_threads)
-    if not (peak and facts.integer):
+    peak = (limits.dot_peak if facts.integer else limits.fma_peak)(n_threads)
+    if not peak:
         return "no limit known"
     products = n_tokens * facts.layer_products + facts.output_products
-    return f"{products / seconds / peak:.0%} of the integer instruction"
+    return f"{products / seconds / peak:.0%} of the instruction for products"
 
 
 def report(path: Path, n_prompt: int, n_threads: int, rounds: int) -> None:

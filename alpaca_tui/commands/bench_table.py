@@ -2,7 +2,7 @@
 
 Columns and field names are llama-bench's (llama.cpp, tools/llama-bench). Beyond these: GB/s of weights read
 while decoding, as a share of what the same threads read in one stream; GMAC/s while a prompt is evaluated (a
-MAC is one weight times one activation, summed), as a share of what the integer instruction does at best.
+MAC is one weight times one activation, summed), as a share of what the instruction for it does at best.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def markdown(results: Iterable[Result]) -> Iterator[str]:
         last[result.n_threads] = result
     yield "\n"
     for n, result in last.items():
-        peak = result.limits.dot_peak
+        peak, numbers = result.limits.peak, "bytes" if result.facts.integer else "floats"
         yield (
             f"With {n} thread{'s' * (n > 1)}, memory is read at {result.limits.bandwidth / 1e9:.1f} GB/s"
-            + (f", and bytes are multiplied at {peak / 1e9:.0f} GMAC/s" if peak else "")
+            + (f", and {numbers} are multiplied at {peak / 1e9:.0f} GMAC/s" if peak else "")
             + f" ({result.facts.cpu}, {result.facts.kernels}).\n"
         )
 
@@ -116,7 +116,7 @@ def fields_of(result: Result) -> dict[str, Any]:
         "bandwidth_gb_per_s": _scaled(result.limits.bandwidth),
         "bandwidth_share": result.bandwidth_share,
         "gmac_per_s": _scaled(result.products_per_second),
-        "peak_gmac_per_s": _scaled(result.limits.dot_peak),
+        "peak_gmac_per_s": _scaled(result.limits.peak),
         "peak_share": result.peak_share,
     }
 

@@ -1,4 +1,4 @@
-"""The computer's own limits, measured: how fast it reads memory, and how fast it multiplies small integers.
+"""The computer's own limits, measured: how fast it reads memory, and how fast it multiplies.
 
 Decoding a token reads every weight once, so that memory is its limit; evaluating a prompt multiplies each
 weight with many tokens, so that multiplying is.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alpaca_tui import system
 from alpaca_tui.engine.aligned import aligned
@@ -63,26 +65,47 @@ def dot_peak(n_threads: int, stopped: Stopping = lambda: False) -> float | None:
 
     Raises Stopped soon after `stopped()` is true.
     """
+    codes = (np.arange(probe.CODE_BLOCKS * probe.STEPS * probe.LINE) % (probe.LARGEST + 1)).astype(np.uint8)
+    activations = np.arange(4 * probe.TOKENS, dtype=np.uint8)
+    return _peak("dot_peak", probe.PRODUCTS, codes, activations, n_threads, stopped)
+
+
+def fma_peak(n_threads: int, stopped: Stopping = lambda: False) -> float | None:
+    """Products of two f32, summed, per second; None on a path without an instruction for them.
+
+    Raises Stopped soon after `stopped()` is true.
+    """
+    weights = np.arange(probe.CODE_BLOCKS * probe.STEPS * probe.FLOATS, dtype=np.float32)
+    activations = np.arange(probe.TOKENS, dtype=np.float32) / 1024
+    return _peak("fma_peak", probe.FLOAT_PRODUCTS, weights, activations, n_threads, stopped)
+
+
+def _peak(
+    kernel: str,
+    products: int,
+    weights: npt.NDArray[Any],
+    activations: npt.NDArray[Any],
+    n_threads: int,
+    stopped: Stopping,
+) -> float | None:
     if target.path() is target.Path.PLAIN:
         return None
-    codes = aligned(probe.CODE_BLOCKS * probe.STEPS * probe.LINE)
-    codes[:] = np.arange(len(codes)) % (probe.LARGEST + 1)
-    activations = aligned(4 * probe.TOKENS)
-    activations[:] = np.arange(len(activations))
+    near = aligned(weights.nbytes)
+    near[:] = weights.view(np.uint8)
     result = aligned(n_threads * probe.TOKENS * probe.LINE)
     seconds = _best_seconds(
-        "dot_peak",
+        kernel,
         n_threads,
         {
             probe.RESULT: result.ctypes.data,
             probe.N_ITEMS: ITEMS * n_threads,
-            probe.CODES: codes.ctypes.data,
+            probe.CODES: near.ctypes.data,
             probe.ACTIVATIONS: activations.ctypes.data,
             probe.N_BLOCKS: BLOCKS,
         },
         stopped,
     )
-    return ITEMS * n_threads * BLOCKS * probe.PRODUCTS / seconds
+    return ITEMS * n_threads * BLOCKS * products / seconds
 
 
 def _best_seconds(kernel: str, n_threads: int, arguments: dict[int, int], stopped: Stopping) -> float:

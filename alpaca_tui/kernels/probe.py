@@ -1,7 +1,7 @@
 """What the computer can do at best, to hold the engine's speed against: reading memory, and dot products.
 
-Both do what a matrix product does and nothing else: `stream_read` reads memory through once, `dot_peak` sums
-products of codes and activations that lie in registers and the nearest cache.
+Each does what a matrix product does and nothing else: `stream_read` reads memory through once, `dot_peak` and
+`fma_peak` sum products of weights and activations that lie in registers and the nearest cache.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from alpaca_tui.kernels import target
-from alpaca_tui.kernels.emit import F32X16, I8, I32, I32X16, U8X64, BlockDot
+from alpaca_tui.kernels.emit import F32, F32X16, I8, I32, I32X16, U8X64, BlockDot
 from alpaca_tui.kernels.registry import kernel
 from alpaca_tui.kernels.team import COUNTER, fetch_add
 from alpaca_tui.kernels.vectors import VectorType, emitter, pack, unpack, zeros
@@ -18,7 +18,7 @@ from alpaca_tui.kernels.vectors import VectorType, emitter, pack, unpack, zeros
 # the arguments, after COUNTER and BATCH
 RESULT, N_ITEMS = 2, 3  # RESULT: 64-byte vectors, so many a thread as a kernel has accumulators
 SOURCE, AHEAD = 4, 5  # of stream_read: bytes that are read, and how far ahead they are asked for
-CODES, ACTIVATIONS, N_BLOCKS = 4, 5, 6  # of dot_peak
+CODES, ACTIVATIONS, N_BLOCKS = 4, 5, 6  # of dot_peak and fma_peak
 
 LINE, LINES = 64, 8
 CHUNK = 1 << 20  # bytes that a thread draws at a time
@@ -28,6 +28,8 @@ STEPS = 8  # of a block: 64 codes each, 4 columns of 16 rows
 CODE_BLOCKS = 8  # in turn, 4 KiB: products of the same codes would be computed once only
 TOKENS = 12 if target.path() is target.Path.VNNI else 4  # as many sums as registers hold
 PRODUCTS = TOKENS * STEPS * LINE  # of a block
+FLOATS = LINE // 4
+FLOAT_PRODUCTS = TOKENS * STEPS * FLOATS
 
 
 @intrinsic
@@ -63,6 +65,23 @@ def dot_block(typingctx, acc, codes, activations):
             for dot, activation in zip(dots, x, strict=True):
                 dot.step(code, activation)
         return pack(builder, [builder.bitcast(dot.end(), F32X16) for dot in dots])
+
+    return VectorType(TOKENS)(acc, types.int64, types.int64), codegen
+
+
+@intrinsic
+def fma_block(typingctx, acc, weights, activations):
+    """acc (f32 lanes) plus a block's products: f32 weights [STEPS][FLOATS] times f32 activations [TOKENS]."""
+
+    def codegen(context, builder, signature, args):
+        e = emitter(builder)
+        weight_pointer, x_pointer = (builder.inttoptr(a, I8.as_pointer()) for a in args[1:])
+        x = [e.load_splat(x_pointer, 4 * t, F32, TOKENS) for t in range(TOKENS)]
+        sums = unpack(builder, args[0], TOKENS)
+        for k in range(STEPS):
+            weight = e.load(weight_pointer, LINE * k, F32X16)
+            sums = [e.fma(weight, value, total) for value, total in zip(x, sums, strict=True)]
+        return pack(builder, sums)
 
     return VectorType(TOKENS)(acc, types.int64, types.int64), codegen
 
@@ -105,4 +124,17 @@ def dot_peak(a, thread, n_threads):
             break
         for b in range(a[N_BLOCKS]):
             acc = dot_block(acc, a[CODES] + (b % CODE_BLOCKS) * (STEPS * LINE), a[ACTIVATIONS])
+    store_all(acc, a[RESULT] + thread * (LINE * TOKENS))
+
+
+@kernel
+def fma_peak(a, thread, n_threads):
+    """N_ITEMS times N_BLOCKS blocks of FLOAT_PRODUCTS products; CODES: f32 [CODE_BLOCKS][STEPS][FLOATS]."""
+    acc = zeros(TOKENS)
+    while True:
+        item = fetch_add(a, COUNTER, 1)
+        if item >= a[N_ITEMS]:
+            break
+        for b in range(a[N_BLOCKS]):
+            acc = fma_block(acc, a[CODES] + (b % CODE_BLOCKS) * (STEPS * LINE), a[ACTIVATIONS])
     store_all(acc, a[RESULT] + thread * (LINE * TOKENS))

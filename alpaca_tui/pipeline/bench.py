@@ -57,10 +57,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Limits:
-    """The computer's, for a number of threads: bytes/s, and products/s where there is an instruction."""
+    """The computer's, for a number of threads: bytes/s, and products/s where there is an instruction.
+
+    The products are of small integers or of f32, as most of the model's are.
+    """
 
     bandwidth: float
-    dot_peak: float | None
+    peak: float | None
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,8 @@ class Result:
 
     @property
     def peak_share(self) -> float | None:
-        products, peak = self.products_per_second, self.limits.dot_peak
-        return products / peak if products and peak and self.facts.integer else None
+        products, peak = self.products_per_second, self.limits.peak
+        return products / peak if products and peak else None
 
 
 def bench(
@@ -147,7 +150,7 @@ def bench(
         clock = _Stopwatch(model, pool, total, on_progress)
         for n in n_threads:
             model.set_threads(n)
-            limits = clock.limits(n)
+            limits = clock.limits(n, facts.integer)
             for workload in workloads:
                 begin = datetime.now(UTC)
                 seconds = clock.measure(workload, n, rounds)
@@ -189,13 +192,14 @@ class _Stopwatch:
         self._on_progress, self._total = on_progress, n_tokens
         self._done = self._under_way = 0
 
-    def limits(self, n_threads: int) -> Limits:
+    def limits(self, n_threads: int, integer: bool) -> Limits:
         from alpaca_tui.engine import limits
 
         stop = threading.Event()
 
         def job() -> Limits:
-            return Limits(limits.bandwidth(n_threads, stop.is_set), limits.dot_peak(n_threads, stop.is_set))
+            peak = limits.dot_peak if integer else limits.fma_peak
+            return Limits(limits.bandwidth(n_threads, stop.is_set), peak(n_threads, stop.is_set))
 
         self._on_progress(self._done, self._total, f"the limits with {_threads(n_threads)}")
         return interruptible(self._pool, job, stop.set)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from alpaca_tui.engine import limits
@@ -22,8 +24,9 @@ def test_bandwidth(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
     assert 1e7 < limits.bandwidth(2) < 1e13
 
 
-def test_the_peak_of_products() -> None:
-    peak = limits.dot_peak(2)
+@pytest.mark.parametrize("measure", [limits.dot_peak, limits.fma_peak])
+def test_the_peak_of_products(measure: Callable[[int], float | None]) -> None:
+    peak = measure(2)
     assert (peak is None) == (target.path() is target.Path.PLAIN)
     assert peak is None or 1e7 < peak < 1e14
 

@@ -48,6 +48,26 @@ def test_every_product_is_summed(n_threads: int) -> None:
     np.testing.assert_array_equal(result.sum(axis=0), expected)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_every_float_product_is_summed(n_threads: int) -> None:
+    rng = np.random.default_rng(4)
+    weights = rng.integers(-9, 10, (probe.CODE_BLOCKS, probe.STEPS, 16)).astype(np.float32)
+    activations = rng.integers(-9, 10, probe.TOKENS).astype(np.float32)
+    result = np.zeros((n_threads, probe.TOKENS, 16), np.float32)
+    n_items, n_blocks = 5, 11
+    arguments = {
+        probe.RESULT: result.ctypes.data,
+        probe.N_ITEMS: n_items,
+        probe.CODES: weights.ctypes.data,
+        probe.ACTIVATIONS: activations.ctypes.data,
+        probe.N_BLOCKS: n_blocks,
+    }
+    run(step("fma_peak", arguments), n_threads)
+    block = np.einsum("bkr,t->btr", weights, activations)
+    expected = n_items * sum(block[b % probe.CODE_BLOCKS] for b in range(n_blocks))  # whole numbers: exact
+    np.testing.assert_array_equal(result.sum(axis=0), expected)
+
+
 def test_the_peak_is_that_of_the_paths_instruction() -> None:
     code = registry.assembly("dot_peak")
     if target.path() is target.Path.VNNI:
@@ -57,3 +77,7 @@ def test_the_peak_is_that_of_the_paths_instruction() -> None:
         assert "zmm" not in code
     elif target.path() is target.Path.NEON:
         assert len(re.findall(r"\bsdot\b", code)) >= 4 * probe.TOKENS * probe.STEPS
+    if target.path() is not target.Path.PLAIN:
+        register = {target.Path.VNNI: "zmm", target.Path.AVX2: "ymm"}.get(target.path(), r"v\d")
+        floats = registry.assembly("fma_peak")
+        assert len(re.findall(rf"(vfmadd|fmla).*{register}", floats)) >= probe.TOKENS * probe.STEPS

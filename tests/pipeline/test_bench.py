@@ -35,7 +35,7 @@ RESULT = Result(
     n_threads=2,
     n_batch=50,
     seconds=(1.0, 2.0),
-    limits=Limits(bandwidth=75e6, dot_peak=1e9),
+    limits=Limits(bandwidth=75e6, peak=1e9),
     time=datetime(2026, 1, 2, tzinfo=UTC),
 )
 
@@ -49,6 +49,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "bandwidth", lambda n, stopped: 1e9 * n)
     monkeypatch.setattr(limits, "dot_peak", lambda n, stopped: 1e12)
+    monkeypatch.setattr(limits, "fma_peak", lambda n, stopped: 1e11)
 
 
 @pytest.fixture
@@ -84,8 +85,7 @@ def test_a_prompt_is_held_against_the_products() -> None:
     assert result.products_per_second == pytest.approx(2 * (100 * 700_000 + 100_000))
     assert result.peak_share == pytest.approx(0.1402)
     no_instruction = replace(result, limits=Limits(75e6, None))
-    floats = replace(result, facts=replace(FACTS, integer=False))
-    assert no_instruction.peak_share is None and floats.peak_share is None
+    assert no_instruction.peak_share is None
 
 
 def test_facts_of_a_file(path: Path) -> None:
@@ -99,6 +99,14 @@ def test_facts_of_a_file(path: Path) -> None:
     assert facts.bytes_read == (facts.layer_products + facts.output_products) * 18 // 32 + norms
     assert facts.kind.startswith("llama") and facts.kind.endswith("q4_0")
     assert facts.integer and facts.cpu
+
+
+def test_floats_are_held_against_floats(tmp_path: Path) -> None:
+    """The peak of small integers says nothing about them."""
+    for weights, peak in (("f16", 1e11), ("q8_0", 1e12)):
+        model = write_llama(tmp_path / f"{weights}.gguf", weights, small_hparams())
+        [result] = bench(model, [Workload(4, False)], [1], 1, 8)
+        assert result.limits.peak == peak
 
 
 # --- what is run -------------------------------------------------------------------------------------------
