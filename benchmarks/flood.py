@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from alpaca_tui.engine.protocol import EngineState, Event, Finished, FinishReason, GenerateRequest, TextChunk
+from alpaca_tui.engine.protocol import EngineState, Event, FinishReason, GenerateRequest, TextChunk
 from tests.tui.samples import CHINESE, LONG, MIXED
 from tests.tui.scripted_engine import Realtime, Script
 

@@ -299,7 +299,7 @@ class AlpacaApp(
                 self.sidebar.refresh_values()
 
     def _show_talk(self, talk: bool) -> None:
-        """The conversation or, without one, the welcome. (A class would have the whole screen styled anew.)"""
+        """The conversation or, without one, the welcome. (A class would restyle the whole screen.)"""
         self.transcript.display, self.welcome_page.display = talk, not talk
 
     def _load_ended(self, change: changes.ModelReady | changes.LoadRefused | changes.LoadCancelled) -> None:

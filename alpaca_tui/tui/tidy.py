@@ -1,6 +1,6 @@
 """Python's collector of garbage, at times when nobody waits for it.
 
-A full collection looks at every object and holds everything up meanwhile: 50 to 150 ms in the middle of a long
+A full collection looks at every object and holds everything up meanwhile: 50 to 150 ms in the middle of a
 reply, and more with Numba loaded, which a person feels in the keys. So what is there at the start is left out
 of it for good, young objects are collected as ever, and a full collection waits until nothing goes on.
 """

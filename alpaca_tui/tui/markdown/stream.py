@@ -3,8 +3,9 @@
 With each piece of text the source from the last place that cannot change any more is parsed. As soon as a
 block behind it begins, what is before it is kept for good. A long list is kept item by item, an open fence
 line by line (coloured when it closes), a paragraph past `LONG` characters row by row. So the work of one
-flush depends on the open block, which is bounded, and not on the length of the reply. `finish` parses it once
-more as a whole, so that what stays on screen is exactly the Markdown of the full text.
+flush depends on the open block, which is bounded, and not on how long the reply is. What was kept in pieces is
+parsed once more as a whole: when it ends, or where it is too long for that in `finish`, which also takes the
+last block, and a short reply from its beginning. So what stays is exactly the Markdown of the full text.
 """
 
 from __future__ import annotations
@@ -13,29 +14,40 @@ import re
 from dataclasses import dataclass
 from itertools import accumulate
 
-from alpaca_tui.tui.markdown.blocks import Block, fence_lines, gap, parse, render
-from alpaca_tui.tui.markdown.code import code_lines, plain_lines
+from alpaca_tui.tui.markdown.blocks import Block, fence_lines, gap, parse
+from alpaca_tui.tui.markdown.code import plain_lines
 from alpaca_tui.tui.markdown.inline import clean
 from alpaca_tui.tui.markdown.lines import BLANK, Line
 from alpaca_tui.tui.wrap import break_offsets
 
 LONG = 1200  # characters of a paragraph from which on its finished rows are kept
+SHORT = 2000  # characters of a reply that is parsed again when it is finished
+MOST = 3 * LONG  # characters of a block in pieces that is parsed again when it ends
 TRIES = 4  # row ends of it that are tried as places to cut
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*\n")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[^`\n]*\n")
 _ONLY_MARKS = re.compile(r"(?:\A|(?<=\n))[ \t]*(?:[-+*=_>#|:`~ \t]+|\d{1,9}[.)]?[ \t]*)\Z")
 _CODE = re.compile(r"`[^`]*`")
+_REFERENCE = re.compile(r"^[ >]*\[[^\]\n]+\]:", re.MULTILINE)  # what is before it may link to it
 _BLANK_END = re.compile(r"\n[ \t]*\n[ \t]*\Z")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a block begins, in the source and in the kept lines (with the blank one), and behind which."""
+
+    source: int
+    line: int
+    before: Block | None
 
 
 @dataclass
 class _Fence:
-    """An open fence: its code so far, and where in the kept lines it begins."""
+    """An open fence, and how many lines of code are kept of it."""
 
     mark: str
-    language: str
-    first: int
-    code: list[str]
+    start: _Place
+    n_lines: int = 0
 
     def closed_by(self, line: str) -> bool:
         text = line.strip()
@@ -62,6 +74,8 @@ class Document:
         self._open: list[Line] = []
         self._start = 0  # the source from here on is open
         self._last: Block | None = None  # the block kept last
+        self._pieces: _Place | None = None  # of the open block, where some of it is kept
+        self._left: _Place | None = None  # the first block that stayed in pieces
         self._joins = False  # what is open goes on with a paragraph whose rows were kept
         self._blank_due = False  # a blank line stands between the items of a list, one kept and one open
         self._fence: _Fence | None = None
@@ -81,11 +95,27 @@ class Document:
 
     def finish(self) -> None:
         """The reply is over for now."""
+        place = _Place(0, 0, None)
+        if len(self.source) > SHORT and not self._finished and not _REFERENCE.search(self.source):
+            fence = self._fence.start if self._fence else None
+            place = self._left or self._pieces or fence or self._here()
+        kept = self._kept[: place.line]
         self._reset()
-        self.first_changed = 0
+        self._kept, self.first_changed = kept, place.line
         self._finished = True
-        self._kept = render(self.source)
-        self._start = len(self.source)
+        self._whole(place, len(self.source))
+
+    def _here(self) -> _Place:
+        return _Place(self._start, len(self._kept), self._last)
+
+    def _whole(self, place: _Place, end: int) -> None:
+        """Keeps the blocks from a place on up to `end` as they are when they are parsed together."""
+        del self._kept[place.line :]
+        self.first_changed = min(self.first_changed, place.line)
+        self._last, self._joins, self._blank_due, self._pieces = place.before, False, False, None
+        for block in self._parse(self.source[place.source : end]):
+            self._keep(block)
+        self._start = end
 
     def resume(self) -> None:
         """More will come behind a finished text: its open end is open again."""
@@ -118,15 +148,22 @@ class Document:
             self._open = []
             return True
         *done, block = blocks
+        if done and self._pieces:
+            end = self._start + _line_starts(tail)[blocks[1].start]
+            if end - self._pieces.source <= MOST:
+                self._whole(self._pieces, end)
+                return False
+            self._left, self._pieces = self._left or self._pieces, None
         for finished in done:
             self._keep(finished)
-        cut = _line_starts(tail)[block.start] if done else 0
+        cut = _line_starts(tail)[block.start]
         self._start += cut
         tail = tail[cut:]
         if block.kind == "fence" and (opening := _FENCE.match(tail)):
             self._open_fence(block, opening)
             return False
         if block.kind.endswith("list_open") and (cut := _last_item(block, tail)):
+            self._pieces = self._pieces or self._here()
             self._keep(self._parse(tail[:cut])[0])
             self._blank_due = bool(_BLANK_END.search(tail[:cut]))
             self._start += cut
@@ -153,11 +190,12 @@ class Document:
         self._patience = LONG
 
     def _open_fence(self, block: Block, opening: re.Match[str]) -> None:
+        place = self._here()
         self._kept += self._before(block)
         self._last = block
         self._joins = self._blank_due = False
         self._start += opening.end()
-        self._fence = _Fence(opening.group(1), opening.group(2), len(self._kept), [])
+        self._fence = _Fence(opening.group(1), place)
         self._open = []
 
     def _flush_fence(self, fence: _Fence) -> bool:
@@ -168,13 +206,11 @@ class Document:
             self.parsed += len(line)
             if fence.closed_by(line):
                 self._fence = None
-                code = "\n".join(fence.code)
-                self._kept[fence.first :] = fence_lines(code_lines(code, fence.language)) if code else []
-                self.first_changed = min(self.first_changed, fence.first)
+                self._whole(fence.start, self._start)
                 return False
-            self._kept += fence_lines(plain_lines(line), begins=not fence.code)
-            fence.code.append(line)
-        begins = not fence.code
+            self._kept += fence_lines(plain_lines(line), begins=not fence.n_lines)
+            fence.n_lines += 1
+        begins = not fence.n_lines
         self._open = [] if fence.may_be_closed_by(rest) else fence_lines(plain_lines(rest), begins)
         return True
 
@@ -187,6 +223,7 @@ class Document:
             alike = " ".join(" ".join(parts).split()) == " ".join(same.split()) or "".join(parts) == same
             kinds = {piece.kind for part in (head, rest) for piece in part}
             if alike and len(head) == len(rest) == 1 and kinds == {"paragraph_open"}:
+                self._pieces = self._pieces or self._here()
                 self._keep(head[0])
                 self._joins = True
                 self._start += cut

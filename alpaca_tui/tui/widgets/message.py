@@ -47,6 +47,10 @@ class Entry(Protocol):
 
     def build(self) -> object: ...
 
+    def forget(self) -> None:
+        """Lets go what `build` made, where it can be made again."""
+        ...
+
     def set_width(self, width: int) -> None: ...
 
     def draw(self, y: int, first_line: int, painter: Painter) -> list[Segment]:
@@ -63,6 +67,9 @@ class MemoryLine:
 
     def build(self) -> None:
         """There is nothing to do."""
+
+    def forget(self) -> None:
+        """There is nothing to let go."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -162,14 +169,17 @@ class MessageRows:
 
     def changed(self) -> None:
         """The reply was finished, or opened again."""
+        first = 0
         if self.document is not None:
             if self._streaming:
                 self.document.resume()
             else:
                 self._take_text(self.document)
+                first = self.document.first_changed
                 self.document.finish()
             self.lines = self.document.lines
-        self._wrap(0)
+            first = min(first, self.document.first_changed)
+        self._wrap(first)
         self._write_notes()
 
     def set_last(self, last: bool) -> None:

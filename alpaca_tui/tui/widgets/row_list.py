@@ -2,8 +2,8 @@
 
 Textual lays out every child of a container again whenever one of them grows; here a reply that grows changes
 one number. A message is read and wrapped when it comes near to the screen; until then its height is a guess,
-so that a chat of thousands of messages opens as fast as a short one. When a guess turns out wrong, what is on
-screen stays where it is.
+so that a chat of thousands of messages opens as fast as a short one. What was made goes when it is far away
+again. When a guess turns out wrong, what is on screen stays where it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from textual.scroll_view import ScrollView
 from alpaca_tui.tui.widgets.message import Entry
 
 TOP = 1  # blank rows above the first message
+FAR = 12  # entries from the screen, from which on they are let go
 MAX_ROUNDS = 8  # of building what came into view because what was built is lower than was guessed
 
 
@@ -38,6 +39,7 @@ class RowList(ScrollView):
         self._entries: list[Entry] = []
         self._starts: list[int] = [TOP]  # the first row of each entry, and the row behind the last
         self._building = False
+        self._near = range(0)  # the entries that were near the screen when far ones were let go last
 
     @property
     def _width(self) -> int:
@@ -68,6 +70,7 @@ class RowList(ScrollView):
                 first, last = self._at(top - height), self._at(top + 2 * height)
                 todo = [entry for entry in self._entries[first : last + 1] if not entry.built]
                 if not todo:
+                    self._forget_far(first, last)
                     return
                 index = self._at(top)
                 guessed, share = not self._entries[index].built, self._share(index, top)
@@ -82,6 +85,15 @@ class RowList(ScrollView):
                     self._move(self._starts[index] + inside, at_once=True)
         finally:
             self._building = False
+
+    def _forget_far(self, first: int, last: int) -> None:
+        """Once in a while, since it looks at every entry."""
+        if first in self._near and last in self._near:
+            return
+        self._near = range(max(first - FAR, 0), last + FAR + 1)
+        for index, entry in enumerate(self._entries):
+            if index not in self._near:
+                entry.forget()
 
     def _redraw(self, index: int, first: int) -> None:
         """Draws the rows of an entry from `first` on, and what is below them."""

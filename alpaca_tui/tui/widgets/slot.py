@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from alpaca_tui.chat.conversation import Conversation, Message
+from alpaca_tui.chat.conversation import Conversation, Message, MessageState
 from alpaca_tui.tui.markdown.lines import Line
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.message import MessageRows, Painter, text_width
@@ -57,6 +57,12 @@ class Slot:
             self._rows.set_last(self._last)
         self._rows.set_width(self._width)
         return self._rows
+
+    def forget(self) -> None:
+        """Lets the rows go, which take a hundred times the memory of the text; the height stays."""
+        if self.built and self.message.state is not MessageState.STREAMING:
+            self._guess = self.height
+            self._rows = None
 
     @property
     def height(self) -> int:

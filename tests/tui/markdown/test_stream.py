@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpaca_tui.tui.markdown import stream as stream_module
 from alpaca_tui.tui.markdown.blocks import render
 from alpaca_tui.tui.markdown.lines import Line, rows_of
 from alpaca_tui.tui.markdown.stream import LONG, Document, closed
@@ -50,6 +51,27 @@ def test_what_was_streamed_is_what_stays(name: str, size: int) -> None:
     document.finish()
     assert drawn(document.lines) == drawn(render(text + "\n\nlast."))
     assert streamed == drawn(document.lines)
+
+
+@pytest.mark.parametrize("before", ["", "\n", "```\ncode\n```\n\n"])
+def test_a_list_behind_blank_lines(before: str) -> None:
+    document = stream(before + "- one\n- two\n- three", 1)
+    assert drawn(document.lines)[-3:] == [" • one", " • two", " • three"]
+
+
+def test_the_end_of_a_long_reply_parses_its_last_block_only() -> None:
+    document = stream(LONG_REPLY + "\n\nThe end.", 50)
+    document.parsed = 0
+    document.finish()
+    assert document.parsed < 20 and document.first_changed == len(document.lines) - 2
+    assert drawn(document.lines) == drawn(render(LONG_REPLY + "\n\nThe end."))
+
+
+def test_a_link_that_is_explained_at_the_end_is_found_in_a_long_reply_too() -> None:
+    text = "See [the page][1].\n\n" + "Words.\n\n" * 400 + "[1]: https://example.org\n"
+    document = stream(text, 50)
+    document.finish()
+    assert drawn(document.lines) == drawn(render(text)) and "[1]" not in drawn(document.lines)[0]
 
 
 def test_a_flush_parses_the_open_block_only() -> None:
@@ -174,14 +196,32 @@ FRAGMENTS = st.sampled_from(
         "   ",
         "x",
         "~~~",
+        "\n- item ",
+        "\n1. item ",
+        "\n> quote ",
+        "\n```\n",
     ]
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(FRAGMENTS, max_size=40))
-def test_nothing_that_a_model_writes_breaks_it(pieces: list[str]) -> None:
-    document = Document(24)
+class LongOrShort(Document):
+    """One that takes replies for short up to so many characters."""
+
+    def __init__(self, width: int, short: int) -> None:
+        super().__init__(width)
+        self._short = short
+
+    def finish(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stream_module, "SHORT", self._short)
+            super().finish()
+
+
+@pytest.mark.parametrize("short", [0, stream_module.SHORT])
+@settings(max_examples=150, deadline=None)
+@given(pieces=st.lists(FRAGMENTS, max_size=40))
+def test_nothing_that_a_model_writes_breaks_it(pieces: list[str], short: int) -> None:
+    document = LongOrShort(24, short)
     for piece in pieces:
         document.append(piece)
         rows_of(document.lines, 24)
