@@ -48,6 +48,8 @@ ALIASES = {
 # This one took IN OUT, and made the container of the day of what had been converted before.
 MIGRATE, MIGRATED = "migrate-ggml-2023-03-30-pr613.py", ("--container", "ggjt-v1", "--outfile")
 OK, BAD_USE, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+# NumPy's own threads: the few products that it makes (LoRAs) are thin, and made in threads of ours already.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 DESCRIPTION = """\
 A full-screen chat with a LLaMA or Alpaca model, on this computer's own CPU.
@@ -65,6 +67,8 @@ def run() -> NoReturn:
     """The program. Leaves with 0; 2 after one sentence about what was wrong; 130 after Ctrl+C."""
     restart_in_utf8()
     set_utf8_console()
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 from alpaca_tui import system
+from alpaca_tui.commands.progress import clock
 from alpaca_tui.commands.typing_ahead import keys_kept
 from alpaca_tui.engine import protocol as p
+from alpaca_tui.tui.eta import TimeLeft
 
 if TYPE_CHECKING:
     from alpaca_tui.commands.line_editor import LineEditor
@@ -57,7 +59,8 @@ class Terminal:
         self._edits = not simple_io and self.asks and source is sys.stdin and self.screen.isatty()
         self._editor: LineEditor | None = None
         self._colour = "default"
-        self._since: float | None = None
+        self._since: float | None = None  # what is under way
+        self._time_left = TimeLeft()
         self._line_shown = False
 
     # --- out -----------------------------------------------------------------------------------------------
@@ -85,15 +88,18 @@ class Terminal:
     def progress(self, event: p.Progress) -> None:
         """One line that is written over, from the moment on when something takes long; not into files."""
         self._since = self._since or time.monotonic()
+        self._time_left.update(event.state, event.done, event.total)
         if not self.notices.isatty() or time.monotonic() - self._since < PATIENCE_SECONDS:
             return
         share = f"{100 * event.done // event.total:3d} %" if event.total > 0 else ""
-        self.notices.write(f"\r\x1b[K{WORDS.get(event.state, '')} {event.what} {share}".rstrip())
+        seconds = self._time_left.seconds
+        left = f" {clock(seconds)} left" if seconds is not None and event.done < event.total else ""
+        self.notices.write(f"\r\x1b[K{WORDS.get(event.state, '')} {event.what} {share}{left}".rstrip())
         self.notices.flush()
         self._line_shown = True
 
     def clear_progress(self) -> None:
-        self._since = None
+        self._since, self._time_left = None, TimeLeft()
         if self._line_shown:
             self.notices.write("\r\x1b[K")
             self.notices.flush()

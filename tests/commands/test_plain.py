@@ -15,6 +15,7 @@ from alpaca_tui.chat.settings import Settings
 from alpaca_tui.commands.plain import PlainChat, Terminal
 from alpaca_tui.engine import protocol as p
 from alpaca_tui.errors import UserError
+from alpaca_tui.tui.eta import TimeLeft
 from tests.commands.scripted import (
     INFO,
     LENGTH,
@@ -165,8 +166,11 @@ def test_a_full_context_is_said() -> None:
 def test_progress_is_shown_to_a_person_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(x * 0.7 for x in range(100))
     monkeypatch.setattr("alpaca_tui.commands.terminal.time.monotonic", lambda: next(clock))
+    second = iter(range(100))
+    monkeypatch.setattr(TimeLeft.__init__, "__defaults__", (lambda: next(second),))
     events = [p.Progress(p.EngineState.COMPILING, n, 4, "matmul") for n in range(5)]
     for tty in (True, False):
         scene = Scene("", load=[*events, p.Loaded(INFO)], tty=tty)
         assert ("Preparing (first run only) matmul 100 %" in scene.notices.getvalue()) is tty
         assert "  0 %" not in scene.notices.getvalue()
+        assert (" left" in scene.notices.getvalue()) is tty
