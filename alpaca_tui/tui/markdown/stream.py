@@ -3,9 +3,10 @@
 With each piece of text the source from the last place that cannot change any more is parsed. As soon as a
 block behind it begins, what is before it is kept for good. A long list is kept item by item, an open fence
 line by line (coloured when it closes), a paragraph past `LONG` characters row by row. So the work of one
-flush depends on the open block, which is bounded, and not on how long the reply is. What was kept in pieces is
-parsed once more as a whole: when it ends, or where it is too long for that in `finish`, which also takes the
-last block, and a short reply from its beginning. So what stays is exactly the Markdown of the full text.
+flush depends on the open block, which is bounded, and not on how long the reply is. What was kept in pieces
+is parsed once more as a whole: when it ends, or where it is too long for that in `finish`, which also takes
+the last block, and a short reply from its beginning. So what stays is exactly the Markdown of the full
+text.
 """
 
 from __future__ import annotations
