@@ -1,6 +1,6 @@
 """Typing while text floods in: how soon a key shows, and how much memory the program takes.
 
-    python -m benchmarks.typing [--seconds 120] [-n 8000] [--rate 6]
+    python -m benchmarks.echo [--seconds 120] [-n 8000] [--rate 6]
 
 The real program in a pseudo-terminal of 120x40, with its conversations kept in a file, and an engine that
 writes 2,000 tokens a second (benchmarks/flood.py): headings, nested lists, code, tables and Chinese, in
