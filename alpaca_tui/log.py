@@ -34,5 +34,21 @@ def set_up_log() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for old in logger.handlers[:]:
         logger.removeHandler(old)
+        logging.getLogger().removeHandler(old)
         old.close()
     logger.addHandler(handler)
+    logging.getLogger().addHandler(handler)  # what libraries warn of belongs there, too
+    logging.captureWarnings(True)
+
+
+def tail(size: int = 64 << 10) -> list[str]:
+    """The last lines of the log, oldest first; none where there is no log."""
+    try:
+        with log_file().open("rb") as file:
+            file.seek(0, 2)
+            begin = max(file.tell() - size, 0)
+            file.seek(begin)
+            lines = file.read(size).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return lines[1:] if begin else lines

@@ -1,4 +1,5 @@
-"""What the program remembers by itself from one start to the next: the models that were opened, newest first.
+"""What the program remembers by itself from one start to the next: the models that were opened, newest first,
+and that it was introduced.
 
 A small JSON file in the data folder, `remembered.json`. Nobody misses it much: a file that is damaged counts
 as empty, one that cannot be written is left.
@@ -33,14 +34,22 @@ class Remembered:
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
-        self.models: list[Opened] = _read(file) if file else []
+        self.models, self.introduced = _read(file) if file else ([], False)
 
     def opened(self, path: Path, guide: bool = False) -> None:
         """A model was opened just now. What another program remembered meanwhile stays."""
         path = path.absolute()
-        others = _read(self.file) if self.file else self.models
+        others, introduced = _read(self.file) if self.file else (self.models, self.introduced)
+        self.introduced = self.introduced or introduced
         others = [opened for opened in others if opened.path != path]
         self.models = [Opened(path, time.time(), guide), *others][:MAX_MODELS]
+        self._write()
+
+    def introduce(self) -> None:
+        """The page for the first start was shown."""
+        if self.file:
+            self.models, _ = _read(self.file)
+        self.introduced = True
         self._write()
 
     @property
@@ -53,17 +62,17 @@ class Remembered:
         entries = [{"path": str(m.path), "when": m.when, "guide": m.guide} for m in self.models]
         # ASCII, so that a file name that is no UTF-8 is kept as well
         with contextlib.suppress(OSError):
-            write_text(self.file, json.dumps({"models": entries}, indent=1))
+            write_text(self.file, json.dumps({"introduced": self.introduced, "models": entries}, indent=1))
 
 
-def _read(file: Path) -> list[Opened]:
+def _read(file: Path) -> tuple[list[Opened], bool]:
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
-        entries = json.loads(raw[:MAX_BYTES].decode("utf-8"))["models"]
-        return [_opened(entry) for entry in entries[:MAX_MODELS]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
+        data = json.loads(raw[:MAX_BYTES].decode("utf-8"))
+        return [_opened(entry) for entry in data["models"][:MAX_MODELS]], data.get("introduced") is True
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return [], False
 
 
 def _opened(entry: dict[str, object]) -> Opened:

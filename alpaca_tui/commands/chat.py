@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         )
     from alpaca_tui.commands.workshop import PipelineWorkshop
     from alpaca_tui.log import set_up_log
-    from alpaca_tui.tui.app import run_app  # only now: Textual takes longer to import than all of the above
+    from alpaca_tui.tui.run import run_app  # only now: Textual takes longer to import than all of the above
 
     set_up_log()
     for line in (*no_meaning.said_of(args), *main_flags.plain_only(args), *wanted.notices):

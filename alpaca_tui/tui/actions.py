@@ -15,6 +15,7 @@ from alpaca_tui.tui.ladder import ARMED, Situation, Step
 from alpaca_tui.tui.screens.help import HelpScreen
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.screens.setup import SetupScreen
+from alpaca_tui.tui.topics import groups_for, terminal_lines, topic
 from alpaca_tui.tui.widgets.setting_row import SettingRow
 
 IMPATIENT = 0.7  # seconds after a stop in which Esc does nothing else
@@ -179,12 +180,16 @@ class Actions(BaseApp, inherit_bindings=False):
         return self.screen.get_selected_text() or ("" if self.modal_open else self.prompt.selected_text)
 
     def _copy_selection(self) -> None:
-        copy_text(self, self._selected_text())
+        self.copy(self._selected_text(), "copied")
         self.screen.clear_selection()
         prompt = self.prompt
         if not prompt.selection.is_empty:
             prompt.move_cursor(prompt.cursor_location)
-        self.notice.flash(self.strings("copied"))
+
+    def copy(self, text: str, key: str, **fields: object) -> None:
+        """Copies a text and says so, or that it stays within the program."""
+        reached = copy_text(self, text)
+        self.notice.flash(self.strings(key, **fields) + ("" if reached else self.strings("copied_inside")))
 
     def action_copy(self) -> None:
         """The selection, else the last reply."""
@@ -193,8 +198,7 @@ class Actions(BaseApp, inherit_bindings=False):
             return
         reply = self.session.conversation.last_reply
         if reply is not None and reply.role is Role.ASSISTANT and reply.text.strip():
-            copy_text(self, reply.text.strip())
-            self.notice.flash(self.strings("copied_reply"))
+            self.copy(reply.text.strip(), "copied_reply")
         else:
             self.notice.flash(self.strings("nothing_to_copy"))
 
@@ -210,8 +214,11 @@ class Actions(BaseApp, inherit_bindings=False):
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
-        elif not self.modal_open:
-            self.push_screen(HelpScreen(self.strings, self.keys))
+        elif not isinstance(self.screen, CommandPalette):
+            say, focused = self.strings, self.focused
+            about = topic(self.screen, self.modal_open, focused, say)
+            lines = terminal_lines(self.terminal, self.keys, say)
+            self.push_screen(HelpScreen(say, self.keys, about, groups_for(focused), lines))
 
     def action_command_palette(self) -> None:
         if not self.modal_open:

@@ -6,7 +6,6 @@ keys, commands and clicks do.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +18,12 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from alpaca_tui import resources, system
+from alpaca_tui import resources
 from alpaca_tui.chat import changes
-from alpaca_tui.chat.config import NAME as CONFIG_NAME
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.formats import ALPACA, PromptFormat
 from alpaca_tui.chat.history import PromptHistory
 from alpaca_tui.chat.recorder import Recorder
-from alpaca_tui.chat.remembered import NAME as REMEMBERED_NAME
 from alpaca_tui.chat.remembered import Remembered
 from alpaca_tui.chat.session import ChatSession
 from alpaca_tui.chat.settings import Settings
@@ -34,22 +31,24 @@ from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.workshop import Workshop
 from alpaca_tui.engine.protocol import ChatEngine
 from alpaca_tui.errors import UserError
-from alpaca_tui.tui import patches, themes, tidy
+from alpaca_tui.tui import glyphs, patches, themes, tidy
 from alpaca_tui.tui.actions import WIDE, Actions
 from alpaca_tui.tui.chats import ChatActions
 from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.face import Face
-from alpaca_tui.tui.keymap import APP, IDS, KeyMap, bindings
+from alpaca_tui.tui.keymap import APP, KeyMap, bindings
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.meter import Meter
-from alpaca_tui.tui.models import Models, model_at_start
-from alpaca_tui.tui.prompting import Prompting, at_start_or_shipped
+from alpaca_tui.tui.models import Models
+from alpaca_tui.tui.prompting import Prompting
 from alpaca_tui.tui.reading import Reading
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.setup_actions import SetupActions
 from alpaca_tui.tui.slash import SlashActions
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.tailoring import PROBLEM_SECONDS, Tailoring
+from alpaca_tui.tui.terminals import terminal
+from alpaca_tui.tui.waiting import Waiting
 from alpaca_tui.tui.widgets.completion_list import CompletionList
 from alpaca_tui.tui.widgets.find_bar import FindBar
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
@@ -79,6 +78,7 @@ class AlpacaApp(
     Models,
     Tailoring,
     SetupActions,
+    Waiting,
     Face,
     tidy.Tidy,
     inherit_bindings=False,
@@ -133,7 +133,8 @@ class AlpacaApp(
         self._timer: Timer | None = None
         self._next_tick = 0.0
         self._next_status = 0.0
-        self.keys = KeyMap()
+        self.keys, self.terminal = KeyMap(), terminal()
+        glyphs.use_few(self.terminal.few_signs)
         self.remembered = remembered or Remembered()
         self._heads = {}
         self.take_config(config or Config(), language)
@@ -155,6 +156,7 @@ class AlpacaApp(
         self.queue_view, self.notice, self.prompt = QueueView(say), Notice(), Prompt(self.history)
         self.completion_list, self.find_bar = CompletionList(), FindBar(say)
         self.prompt.first = self.completion_key
+        self.prompt.guarded, self.prompt.brackets = not self.is_headless, self.terminal.brackets
         self.status_bar = StatusBar(say)
         self.title_line = Static("", id="title", markup=False)
         self._too_small = Static("", id="too-small", markup=False)
@@ -191,6 +193,8 @@ class AlpacaApp(
         self.show_title()
         self.welcome()
         self.start_tailoring()
+        self.begin_capture_print(self)
+        self.introduce()
         if self.trouble_at_start:
             self.notice.flash(self.trouble_at_start, PROBLEM_SECONDS)
         self.call_after_refresh(self._start_engine)
@@ -276,6 +280,7 @@ class AlpacaApp(
                 self.show_title()
             case changes.MessageChanged(message):
                 transcript.changed(message)
+                self.reply_ended(message)
             case changes.PathChanged():
                 self._show_talk(bool(len(session.conversation)))
                 transcript.show_path(session.conversation)
@@ -355,64 +360,3 @@ class AlpacaApp(
     @on(SettingRow.Confirmed)
     def _reload_confirmed(self) -> None:
         self.action_reload()
-
-
-def run_app(
-    *,
-    model: Path | None,
-    settings: Settings,
-    instruction: str | None,
-    explicit: frozenset[str],
-    language: str | None = None,
-    norm_eps: float | None = None,
-    tokenizer: Path | None = None,
-    workshop: Workshop | None = None,
-    config: Config | None = None,
-    prompt_name: str = "",
-    prompt_format: PromptFormat = ALPACA,
-) -> int:
-    """Opens the chat and returns the exit code when it is left.
-
-    `config`: instead of the user's own file. `instruction` None: as that has it, and the format with it.
-    """
-    config = config or Config(system.config_dir() / CONFIG_NAME, IDS)
-    settings.use_defaults(config.settings)
-    remembered = Remembered(system.data_dir() / REMEMBERED_NAME)
-    gone = None
-    if model is None:
-        model, gone = model_at_start(config, remembered)
-    trouble = ""
-    if instruction is None:
-        instruction, prompt_name, prompt_format, trouble = at_start_or_shipped(config)
-
-    def engine() -> ChatEngine:
-        from alpaca_tui.engine.worker import EngineWorker
-
-        return EngineWorker()
-
-    app = AlpacaApp(
-        engine,
-        model,
-        settings,
-        instruction,
-        language,
-        explicit,
-        norm_eps=norm_eps,
-        tokenizer=tokenizer,
-        workshop=workshop,
-        archive=Archive(system.data_dir()),
-        config=config,
-        remembered=remembered,
-        prompt_name=prompt_name,
-        prompt_format=prompt_format,
-    )
-    app.trouble_at_start = trouble or (app.strings("start_model_gone", name=gone) if gone else "")
-    tidy.begin()
-    try:
-        result = app.run()
-    finally:
-        app.close_setup()
-        app.session.close()
-        if lost := app.end_chats():
-            print(lost, file=sys.stderr)
-    return result if result is not None else app.return_code or 0

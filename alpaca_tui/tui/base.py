@@ -15,6 +15,7 @@ from alpaca_tui.chat.store.chats import Summary
 from alpaca_tui.tui.keymap import KeyMap
 from alpaca_tui.tui.ladder import Ladder
 from alpaca_tui.tui.strings import Strings
+from alpaca_tui.tui.terminals import Terminal
 from alpaca_tui.tui.widgets.notice import Notice, QueueView
 from alpaca_tui.tui.widgets.prompt import Prompt
 from alpaca_tui.tui.widgets.sidebar import Sidebar
@@ -29,6 +30,7 @@ class BaseApp(App[int], inherit_bindings=False):
     history: PromptHistory
     ladder: Ladder
     keys: KeyMap
+    terminal: Terminal
     newest: Sequence[Summary]  # chats that an empty one offers to go on with
 
     # Made in compose(). Held here, since on the way out they are looked for when they are gone already.
@@ -82,6 +84,10 @@ class BaseApp(App[int], inherit_bindings=False):
         raise NotImplementedError
 
     def language_chosen(self, language: str | None) -> None:
+        raise NotImplementedError
+
+    def copy(self, text: str, key: str, **fields: object) -> None:
+        """Copies a text, and says so by a key of the strings."""
         raise NotImplementedError
 
     def close_completion(self) -> bool:

@@ -81,6 +81,10 @@ COMMANDS: tuple[Command, ...] = (
     # the program
     C("theme", "change_theme", "do_theme", T.THEME, aliases=("themes", "colors", "colours")),
     C("lang", "change_language", "do_language", T.LANGUAGE, aliases=("language",)),
+    C("editor", "editor", "do_editor", key="editor"),
+    C("stats", "activity", "do_activity", key="activity"),
+    C("log", "log", "do_log", aliases=("logs",)),
+    C("tour", "first_run", "do_first_run"),
     C("commands", "command_palette", "do_command_palette", key="command_palette", palette=False),
     C("help", "help", "do_help", T.COMMAND, key="help", aliases=("?", "h")),
     C("quit", "quit", "do_quit", key="quit", aliases=("exit", "bye", "q")),

@@ -39,8 +39,9 @@ def edit(app: App[int], text: str) -> str:
     file = folder / "prompt.txt"
     try:
         file.write_text(text, encoding="utf-8", newline="")
+        screen = sys.__stderr__  # while the program is on the screen, descriptor 2 is its log
         with app.suspend():
-            code = subprocess.run([*command, str(file)], check=False).returncode
+            code = subprocess.run([*command, str(file)], stderr=screen, check=False).returncode
         if code:
             raise UserError(f"{command[0]} ended with an error ({code}); the text is as it was.")
         raw = file.read_bytes()

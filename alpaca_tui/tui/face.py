@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from alpaca_tui import resources, system
-from alpaca_tui.chat.conversation import Role
+from alpaca_tui.chat.conversation import Message, Role
 from alpaca_tui.engine.protocol import EngineState
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui.base import BaseApp
@@ -22,6 +22,7 @@ from alpaca_tui.tui.widgets.status import Status
 class Face(BaseApp, inherit_bindings=False):
     time_left: TimeLeft
     meter: Meter
+    _metered: Message | None = None  # the reply that the meter runs for
     title_line: Static
     wanted_model: Path | None  # as asked for at the start; None: the guide
 
@@ -30,6 +31,9 @@ class Face(BaseApp, inherit_bindings=False):
         model, stats = session.model, session.stats
         n_ctx = model.n_ctx if model else 0
         if session.replying is not None:
+            if session.replying is not self._metered:
+                self._metered = session.replying
+                self.meter.begin()
             self.meter.update(stats.generated_tokens)
         draft, n_predict = self.prompt.text, int(session.settings["n_predict"])
         self.status_bar.status = Status(

@@ -10,6 +10,9 @@ tested: where a future version has no such place any more, nothing is touched.
    a widget that has no parent. `AttachedScreen` says that nothing is there. Can go with a fix of that issue.
 3. iTerm2 with the Kitty keyboard protocol loses what a Chinese input method commits. The protocol is left off
    there: `constants.DISABLE_KITTY_KEY`, which Textual reads from TEXTUAL_DISABLE_KITTY_KEY at import.
+4. The bar at the left of boxes is a quarter of a cell wide, a sign that the font of the Linux console lacks:
+   there `wide` borders are drawn as `outer` ones, and scrollbars end with a row. Can go when an application
+   may choose the signs of a border.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from typing import Any
 
 from textual.geometry import Offset
 from textual.screen import Screen
+from textual.scrollbar import ScrollBarRender
 from textual.widget import Widget
 
+from alpaca_tui.tui.terminals import terminal
 from alpaca_tui.tui.wrap import CHUNK, WORD
 
 PATTERNS = (("textual._wrap", "re_chunk", CHUNK), ("rich._wrap", "re_word", WORD))
@@ -37,6 +42,12 @@ def apply(environ: Mapping[str, str] = os.environ) -> None:
         from textual import constants
 
         vars(constants)["DISABLE_KITTY_KEY"] = True
+    if terminal(environ).few_signs:
+        from textual import _border
+
+        _border.BORDER_CHARS["wide"] = _border.BORDER_CHARS["outer"]
+        _border.BORDER_LOCATIONS["wide"] = _border.BORDER_LOCATIONS["outer"]
+        ScrollBarRender.VERTICAL_BARS = [" "] * len(ScrollBarRender.VERTICAL_BARS)
 
 
 def replace_pattern(module_name: str, name: str, pattern: re.Pattern[str]) -> bool:

@@ -8,7 +8,6 @@ from textual import on
 
 from alpaca_tui.chat.conversation import Message, Role
 from alpaca_tui.tui.base import BaseApp
-from alpaca_tui.tui.clipboard import copy_text
 from alpaca_tui.tui.markdown.blocks import code_blocks
 from alpaca_tui.tui.widgets.find_bar import FindBar
 from alpaca_tui.tui.widgets.transcript import Transcript
@@ -81,17 +80,15 @@ class Reading(BaseApp, inherit_bindings=False):
     # --- copying -------------------------------------------------------------------------------------------
 
     def copy_message(self, message: Message) -> None:
-        copy_text(self, message.text.strip())
-        self.notice.flash(self.strings("copied_message"))
+        self.copy(message.text.strip(), "copied_message")
 
     def action_copy_block(self, message_id: int, index: int) -> None:
         """A block of code, by its number in the message."""
         blocks = code_blocks(self.session.conversation[message_id].text)
         if index < len(blocks):
             self._copied_block = (message_id, index)
-            copy_text(self, blocks[index])
             key = "copied_code" if len(blocks) == 1 else "copied_code_of"
-            self.notice.flash(self.strings(key, at=index + 1, count=len(blocks)))
+            self.copy(blocks[index], key, at=index + 1, count=len(blocks))
 
     def copy_next_block(self, message: Message) -> None:
         """The first block of code; pressed again, the one after it."""

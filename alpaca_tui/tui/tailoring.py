@@ -148,9 +148,10 @@ class Tailoring(BaseApp, inherit_bindings=False):
     # --- language ------------------------------------------------------------------------------------------
 
     def _language(self) -> str | None:
-        """None: that of the locale."""
+        """None: that of the locale, where the terminal's font has its characters."""
         kept = self.config["language"]
-        return self._language_asked or (None if kept == "auto" else kept)
+        auto = "en" if self.terminal.few_signs else None
+        return self._language_asked or (auto if kept == "auto" else kept)
 
     def action_change_language(self) -> None:
         say = self.strings

@@ -43,7 +43,9 @@ MACOS_TERMINAL = Terminal(
     "macOS Terminal", keeps=("ctrl+up", "ctrl+down"), osc52=False, focus=True, select="Fn", fn_keys=True
 )
 ITERM = Terminal("iTerm2", keeps=("ctrl+up", "ctrl+down"), notifies=OSC9, select="Option", fn_keys=True)
-VSCODE = Terminal("VS Code", keeps=("f1", "ctrl+p", "ctrl+f", "ctrl+g"), select="Shift (macOS: Option)")
+VSCODE = Terminal(
+    "VS Code", keeps=("f1", "ctrl+p", "ctrl+f", "ctrl+g", "f5", "f6"), select="Shift (macOS: Option)"
+)
 GNOME = Terminal("GNOME Terminal", keeps=("f10", "f11"), osc52=False, notifies="")
 LINUX_CONSOLE = Terminal("Linux console", osc52=False, brackets=False, focus=False, select="", few_signs=True)
 KITTY = Terminal("kitty", notifies=OSC99)

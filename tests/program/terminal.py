@@ -14,14 +14,14 @@ import pyte
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_SECONDS = 120  # the first of these tests may have to compile kernels, on a busy machine
+HAND = 0.06  # seconds between two keys, at least
 ENTER, ESC, CTRL_C, CTRL_D, CTRL_Q = "\r", "\x1b", "\x03", "\x04", "\x11"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Of a person whose settings and conversations are all below `home`; compiled kernels are shared."""
-    theirs = {
-        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
-    }  # a test's runner's
+    # Without the size of the terminal that the tests themselves run in.
+    theirs = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return {
         **theirs,
         "PYTHONPATH": str(ROOT),
@@ -33,6 +33,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
 
 
+def introduced(home: Path) -> None:
+    """As if the program had been started before: without the page for the first start."""
+    file = home / "data" / "alpaca-tui" / "remembered.json"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{"introduced": true, "models": []}', encoding="utf-8")
+
+
 class Terminal:
     """`alpaca-tui`, or another module, with `arguments` in a terminal of `size` (rows, columns)."""
 
@@ -42,8 +50,11 @@ class Terminal:
         home: Path,
         size: tuple[int, int] = (40, 120),
         program: str = "alpaca_tui",
+        first_start: bool = False,
         **env: str,
     ) -> None:
+        if not first_start:
+            introduced(home)
         rows, columns = size
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
@@ -99,6 +110,15 @@ class Terminal:
                 raise AssertionError(f"{what!r} was not seen within {seconds} s:\n{text}")
 
     def send(self, keys: str) -> None:
+        """Types. Enter comes a little after the rest, as from a hand and unlike from an input method."""
+        text = keys.removesuffix(ENTER)
+        if text and text != keys:
+            self.child.send(text.encode("utf-8"))
+            time.sleep(HAND)
+            keys = ENTER
+        self.child.send(keys.encode("utf-8"))
+
+    def send_at_once(self, keys: str) -> None:
         self.child.send(keys.encode("utf-8"))
 
     def exit_code(self, seconds: float = 20) -> int:

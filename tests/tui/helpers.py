@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.conversation import Message
+from alpaca_tui.chat.remembered import Remembered
 from alpaca_tui.chat.settings import Settings
 from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.tui.app import AlpacaApp
@@ -107,12 +108,21 @@ async def chat(
     loaded: bool = True,
     config: Config | None = None,
     archive: Archive | None = None,
+    remembered: Remembered | None = None,
 ) -> AsyncIterator[Chat]:
     """The running application, its model loaded unless `loaded` is False."""
     engine = ScriptedEngine(script)
     settings = settings or Settings(n_predict=-1)
     app = AlpacaApp(
-        lambda: engine, model, settings, "Below.", language, explicit, config=config, archive=archive
+        lambda: engine,
+        model,
+        settings,
+        "Below.",
+        language,
+        explicit,
+        config=config,
+        archive=archive,
+        remembered=remembered,
     )
     async with app.run_test(size=size) as pilot:
         running = Chat(app, pilot, engine)

@@ -11,13 +11,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from textual.content import Content
 
+from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.markdown.code import code_lines
 from alpaca_tui.tui.markdown.inline import clean, inline_content
 from alpaca_tui.tui.markdown.lines import BLANK, EMPTY, Line
 from alpaca_tui.tui.markdown.table import table_lines
 
-BULLETS = ("•", "◦", "▪", "‣")
-QUOTE = Content.styled("▎ ", "$rule")
 CODE_INDENT = Content("  ")
 CODE_FILL = "$ink on $code-ground"
 HEADING_STYLES = {"h1": "bold $act", "h2": "bold $act"}
@@ -127,7 +126,8 @@ class _Builder:
                 return self._list()
             case "blockquote_open":
                 inner = self._blocks_until("blockquote_close")
-                return [line.indented(QUOTE, QUOTE) for line in inner]
+                bar = Content.styled(f"{glyphs.MESSAGE_BAR} ", "$rule")
+                return [line.indented(bar, bar) for line in inner]
             case "fence" | "code_block":
                 language = token.info.split()[0] if token.info.split() else ""
                 return fence_lines(code_lines(token.content.removesuffix("\n"), language))
@@ -164,7 +164,7 @@ class _Builder:
 
     def _list(self) -> list[Line]:
         self._list_depth += 1
-        bullet = BULLETS[(self._list_depth - 1) % len(BULLETS)]
+        bullet = glyphs.BULLETS[(self._list_depth - 1) % len(glyphs.BULLETS)]
         lines: list[Line] = []
         last_end: int | None = None
         while self._tokens[self._at].type == "list_item_open":

@@ -1,7 +1,8 @@
-"""F1: the keys, on one page."""
+"""F1: what has the focus, the keys, the commands, and what is peculiar to the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -12,7 +13,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from alpaca_tui.tui.keymap import KeyMap
+from alpaca_tui.tui.commands import COMMANDS
+from alpaca_tui.tui.keymap import GROUPS, KeyMap
 from alpaca_tui.tui.strings import Strings
 
 KEY_WIDTH = 20
@@ -47,25 +49,46 @@ class HelpScreen(ModalScreen[None]):
         Binding("pagedown,space", "scroll(10)", show=False),
     ]
 
-    def __init__(self, strings: Strings, keys: KeyMap) -> None:
+    def __init__(
+        self,
+        strings: Strings,
+        keys: KeyMap,
+        topic: str = "",
+        groups: tuple[str, ...] = GROUPS,
+        terminal: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self._strings, self._keys = strings, keys
+        self._topic, self._groups, self._terminal = topic, groups, terminal
 
     def compose(self) -> ComposeResult:
         say = self._strings
         with Vertical(id="help-box"):
             yield Static(say("help_title"), id="help-title", markup=False)
-            yield Static(say("help_intro"), id="help-intro", markup=False)
+            if not self._topic:
+                yield Static(say("help_intro"), id="help-intro", markup=False)
             with VerticalScroll(id="help-keys", can_focus=False):
-                for group, rows in self._keys.help_rows():
+                if self._topic:
+                    yield Static(say("help_topic"), classes="help-group", markup=False)
+                    yield Static(self._topic, classes="help-rows", id="help-topic", markup=False)
+                for group, rows in self._keys.help_rows(self._groups):
                     yield Static(say(group), classes="help-group", markup=False)
                     lines = [
                         Content.styled(keys.ljust(KEY_WIDTH), "$act") + Content(say(text))
                         for keys, text in rows
                     ]
                     yield Static(Content("\n").join(lines), classes="help-rows")
+                yield Static(say("help_more"), classes="help-group", markup=False)
+                yield Static(self._more(), classes="help-rows")
             yield Static(say("help_plain"), id="help-plain", markup=False)
             yield Static(say("help_close"), id="help-close", markup=False)
+
+    def _more(self) -> Content:
+        """Commands, and what this terminal does otherwise than one might expect."""
+        say = self._strings
+        names = "  ".join(f"/{command.name}" for command in COMMANDS)
+        lines = [say("help_commands"), names, "", *self._terminal]
+        return Content("\n").join(Content(line) for line in lines).rstrip()
 
     def on_resize(self, event: events.Resize) -> None:
         """What does not fit is scrolled; title and foot stay."""

@@ -1,6 +1,6 @@
 """English."""
 
-from alpaca_tui.tui.strings import chats_en, prompts_en, reading_en, setup_en, tailoring_en
+from alpaca_tui.tui.strings import chats_en, prompts_en, reading_en, setup_en, tailoring_en, waiting_en
 
 TEXTS = {
     "new_chat": "New chat",
@@ -162,4 +162,5 @@ TEXTS = {
     **setup_en.TEXTS,
     **prompts_en.TEXTS,
     **tailoring_en.TEXTS,
+    **waiting_en.TEXTS,
 }

@@ -1,6 +1,6 @@
 """简体中文。"""
 
-from alpaca_tui.tui.strings import chats_zh, prompts_zh, reading_zh, setup_zh, tailoring_zh
+from alpaca_tui.tui.strings import chats_zh, prompts_zh, reading_zh, setup_zh, tailoring_zh, waiting_zh
 
 TEXTS = {
     "new_chat": "新对话",
@@ -161,4 +161,5 @@ TEXTS = {
     **setup_zh.TEXTS,
     **prompts_zh.TEXTS,
     **tailoring_zh.TEXTS,
+    **waiting_zh.TEXTS,
 }
