@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from textual.actions import SkipAction
-from textual.command import CommandPalette
 from textual.widgets import Input
 
 from alpaca_tui.chat.conversation import Role
 from alpaca_tui.tui.base import BaseApp
 from alpaca_tui.tui.clipboard import copy_text
 from alpaca_tui.tui.ladder import ARMED, Situation, Step
+from alpaca_tui.tui.screens.dialog import Palette
 from alpaca_tui.tui.screens.help import HelpScreen
 from alpaca_tui.tui.screens.open_model import OpenModelScreen
 from alpaca_tui.tui.screens.setup import SetupScreen
@@ -214,7 +214,7 @@ class Actions(BaseApp, inherit_bindings=False):
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
-        elif not isinstance(self.screen, CommandPalette):
+        elif not isinstance(self.screen, Palette):
             say, focused = self.strings, self.focused
             about = topic(self.screen, self.modal_open, focused, say)
             lines = terminal_lines(self.terminal, self.keys, say)
@@ -222,9 +222,7 @@ class Actions(BaseApp, inherit_bindings=False):
 
     def action_command_palette(self) -> None:
         if not self.modal_open:
-            self.push_screen(
-                CommandPalette(placeholder=self.strings("palette_placeholder"), id="--command-palette")
-            )
+            self.push_screen(Palette(placeholder=self.strings("palette_placeholder"), id="--command-palette"))
 
     async def action_quit(self) -> None:
         self.session.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from textual import events, on
+from textual import events
 
 from alpaca_tui import log, system
 from alpaca_tui.chat.config import Config
@@ -121,6 +121,7 @@ class Waiting(BaseApp, inherit_bindings=False):
                 lambda: self.config["enter"] == "send",
                 lambda: self.language_chosen("en" if say.language == "zh" else "zh"),
                 self._change_enter,
+                self._typed_at_first,
             )
         )
 
@@ -128,7 +129,6 @@ class Waiting(BaseApp, inherit_bindings=False):
         self.keep(("enter",), "newline" if self.config["enter"] == "send" else "send")
         self.config_changed()
 
-    @on(FirstRunScreen.Typed)
-    def _typed_at_first(self, event: FirstRunScreen.Typed) -> None:
+    def _typed_at_first(self, text: str) -> None:
         self.main.set_focus(self.prompt)
-        self.prompt.insert(event.character)
+        self.prompt.insert(text)

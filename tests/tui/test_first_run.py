@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from alpaca_tui.chat.config import Config
 from alpaca_tui.chat.remembered import Remembered
@@ -41,6 +42,21 @@ async def test_typing_goes_on_in_the_prompt() -> None:
         await c.settle()
         await c.press(*"hello")
         assert not shown(c) and c.app.prompt.text == "hello"
+
+
+async def test_an_input_method_and_a_paste_go_there_whole() -> None:
+    async with chat() as c:
+        c.app.action_first_run()
+        await c.settle()
+        for character in "你好":
+            c.app.post_message(events.Key(character, character))
+        await c.settle()
+        assert not shown(c) and c.app.prompt.text == "你好"
+        c.app.action_first_run()
+        await c.settle()
+        c.app.post_message(events.Paste("two\r\nlines\x1b[31m"))
+        await c.settle()
+        assert not shown(c) and c.app.prompt.text == "你好two\nlines␛[31m"
 
 
 async def test_its_two_choices_take_effect_at_once_and_are_kept(config: Config) -> None:

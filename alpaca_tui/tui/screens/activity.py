@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from alpaca_tui.engine.protocol import Stats
 from alpaca_tui.tui import glyphs, plot
 from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
 EVERY = 0.5  # seconds between looks at what is shown
@@ -41,7 +41,7 @@ class Activity:
     threads: int = 0
 
 
-class ActivityScreen(ModalScreen[None]):
+class ActivityScreen(Dialog[None]):
     DEFAULT_CSS = """
     ActivityScreen { align: center middle; background: $ground 70%; }
     #activity-box {

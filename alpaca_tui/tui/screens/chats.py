@@ -14,7 +14,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from alpaca_tui.chat.store import chats, search
@@ -22,6 +21,7 @@ from alpaca_tui.chat.store.archive import Archive
 from alpaca_tui.chat.store.chats import Summary
 from alpaca_tui.chat.store.trouble import StoreTroubleError
 from alpaca_tui.chat.transfer import FORMATS, file_name
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.chat_list import ChatList, one_line
 
@@ -41,7 +41,7 @@ HINTS = (
 )
 
 
-class ChatsScreen(ModalScreen[None]):
+class ChatsScreen(Dialog[None]):
     """Posts to the application what concerns the conversation that is open or to be opened; all else it has
     the archive do itself."""
 

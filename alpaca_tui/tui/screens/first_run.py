@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.keymap import KeyMap
+from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
 # (id in the key map, or a text that is shown as it is; key of the strings)
@@ -35,7 +35,7 @@ KEY_CELLS = 14
 LOW, TINY = 20, 14  # rows below which the page has no space between, or the choices only
 
 
-class FirstRunScreen(ModalScreen[None]):
+class FirstRunScreen(Dialog[None]):
     DEFAULT_CSS = """
     FirstRunScreen { align: center middle; background: $ground 70%; }
     #first-box {
@@ -60,13 +60,6 @@ class FirstRunScreen(ModalScreen[None]):
         Binding("up,down", "enter_key", show=False, id="first_enter"),
     ]
 
-    class Typed(Message):
-        """A character that belongs into the prompt."""
-
-        def __init__(self, character: str) -> None:
-            super().__init__()
-            self.character = character
-
     def __init__(
         self,
         strings: Strings,
@@ -74,10 +67,12 @@ class FirstRunScreen(ModalScreen[None]):
         enter_sends: Callable[[], bool],
         change_language: Callable[[], None],
         change_enter: Callable[[], None],
+        typed: Callable[[str], None],
     ) -> None:
+        """`typed` takes what belongs into the prompt."""
         super().__init__()
         self._say, self._keys, self._enter_sends = strings, keys, enter_sends
-        self._change_language, self._change_enter = change_language, change_enter
+        self._change_language, self._change_enter, self._typed = change_language, change_enter, typed
 
     def compose(self) -> ComposeResult:
         with Vertical(id="first-box"):
@@ -132,10 +127,10 @@ class FirstRunScreen(ModalScreen[None]):
     def on_key(self, event: events.Key) -> None:
         if event.is_printable and event.character:
             event.stop()
-            self.post_message(self.Typed(event.character))
             self.dismiss()
+            self._typed(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
         event.stop()
-        self.post_message(self.Typed(event.text))
         self.dismiss()
+        self._typed(clean(event.text.replace("\r\n", "\n").replace("\r", "\n")))

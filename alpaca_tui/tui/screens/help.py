@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from alpaca_tui.tui.commands import COMMANDS
 from alpaca_tui.tui.keymap import GROUPS, KeyMap
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
 KEY_WIDTH = 20
@@ -22,7 +22,7 @@ AROUND, AROUND_LOW = 8, 2  # rows of the page that are not keys
 LOW = 18  # rows of a screen on which there is room for the keys only
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $ground 70%; }
     #help-box {

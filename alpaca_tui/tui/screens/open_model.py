@@ -18,7 +18,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
@@ -27,6 +26,7 @@ from alpaca_tui.chat.model_places import Found
 from alpaca_tui.engine.protocol import ModelHead
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui.completion import PathSuggester, complete
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.screens.model_rows import Entry, about, heading, name_of, row, shown
 from alpaca_tui.tui.strings import Strings
 
@@ -53,7 +53,7 @@ def refusal(text: str, say: Strings) -> str:
         return say("open_unreadable", path=path, reason=getattr(error, "strerror", None) or error)
 
 
-class OpenModelScreen(ModalScreen[None]):
+class OpenModelScreen(Dialog[None]):
     """Posts `Chosen` with a path that can be read; stays open until it is dismissed or `refused(why)`.
 
     `find` gives the models there are, and `describe` reads the head of one; both take a while and are called

@@ -11,11 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from alpaca_tui.tui import glyphs
+from alpaca_tui.tui.screens.dialog import Dialog
 
 AROUND = 6  # rows of the dialog that are not the list
 
@@ -29,7 +29,7 @@ class Pick:
     about: str = ""
 
 
-class PickScreen(ModalScreen[str]):
+class PickScreen(Dialog[str]):
     """Returns the key of what was chosen; None after Esc. `tried` hears of each one that is highlighted."""
 
     DEFAULT_CSS = """

@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
@@ -20,6 +19,7 @@ from alpaca_tui.chat.formats import FORMATS, PromptFormat
 from alpaca_tui.chat.prompt_library import PromptFile, PromptLibrary, format_for
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import glyphs
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
 FORMAT_NAMES = {"alpaca": "Alpaca", "llama2": "Llama 2, Alpaca-2", "vicuna": "Vicuna"}
@@ -35,7 +35,7 @@ class Instruction:
     prompt_format: PromptFormat
 
 
-class PromptScreen(ModalScreen[Instruction]):
+class PromptScreen(Dialog[Instruction]):
     """Returns what is to be used; None after Esc. `edit` shows a text in the user's editor."""
 
     DEFAULT_CSS = """

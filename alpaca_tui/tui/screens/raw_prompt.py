@@ -13,20 +13,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from alpaca_tui.engine.protocol import PromptToken
 from alpaca_tui.errors import UserError
 from alpaca_tui.tui import glyphs
 from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
 MAX_SHOWN = 16_384  # tokens; of a longer prompt the end
 AROUND = 8
 
 
-class RawPromptScreen(ModalScreen[None]):
+class RawPromptScreen(Dialog[None]):
     """`tokens` gives what the model reads; it takes a while and is called in a thread. `n_ctx` are its
     context."""
 

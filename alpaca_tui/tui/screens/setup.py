@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
@@ -24,6 +23,7 @@ from alpaca_tui.errors import UserError
 from alpaca_tui.system import available_memory
 from alpaca_tui.tui.completion import PathSuggester, complete
 from alpaca_tui.tui.markdown.inline import clean
+from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.screens.setup_rows import Choices, Row, choice_rows, end_rows, job_rows
 from alpaca_tui.tui.strings import Strings
 
@@ -33,7 +33,7 @@ LOW = 30  # rows of a screen that has none to give away
 T = TypeVar("T")
 
 
-class SetupScreen(ModalScreen[None]):
+class SetupScreen(Dialog[None]):
     """Posts `Start`, `Cancel`, `Open` and `Forget`; the job is the application's, and outlives the screen."""
 
     DEFAULT_CSS = """
