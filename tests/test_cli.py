@@ -135,9 +135,9 @@ def test_eps_and_tokenizer(tmp_path: Path) -> None:
         ("--xyzzy", "There is no flag --xyzzy; alpaca-tui --help lists those there are."),
         ("main --prompt-file=x", "There is no flag --prompt-file; did you mean --prompt?"),
         ("--top_k 3x", "--top-k takes a whole number from 0 to 1,000,000, not '3x'."),
-        ("--top_k=-5", "--top-k takes a whole number from 0 to 1,000,000, not '-5'."),
-        ("--temp nan", "--temperature takes a number from 0 to 5, not 'nan'."),
-        ("-c 3", "--ctx-size takes a whole number from 8 to 1,048,576, or 0, not '3'."),
+        ("--top_p=-5", "--top-p takes a number from 0 to 1, not '-5'."),
+        ("--temp nan", "--temp takes a number from 0 to 5, not 'nan'."),
+        ("-c 3", "-c takes a whole number from 8 to 1,048,576, or 0, not '3'."),
         ("-t", "-t/--threads needs a value after it; alpaca-tui --help tells more."),
         ("mian", "There is no command 'mian'; did you mean 'main'?"),
         (
@@ -231,6 +231,9 @@ def test_ctrl_c_and_a_closed_pipe_have_their_own_exit_codes(monkeypatch: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)
+    monkeypatch.setattr(cli.signal, "signal", lambda *args: None)
+    for name in cli.BLAS_THREADS:
+        monkeypatch.setenv(name, "1")
     with pytest.raises(SystemExit, match="130"):
         cli.run()
     code = "import alpaca_tui.cli as c; c.main = lambda argv: print('x' * 100_000) or 0; c.run()"

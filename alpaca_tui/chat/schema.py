@@ -66,6 +66,11 @@ class Setting:
     per_chat: bool = True
     advanced: bool = False
 
+    @property
+    def flag(self) -> str:
+        """The one to call it by: that of the tutorials."""
+        return self.flags[0].replace("_", "-")
+
     def parse(self, text: str | int | float) -> int | float:
         """The value that `text` means. Raises UserError, naming the range, where it means none."""
         try:
@@ -75,7 +80,7 @@ class Setting:
         if self.kind is int and isinstance(text, float) and value != text:
             value = None  # int(2.5) is 2, which nobody wrote
         if value is None or isinstance(text, bool) or not math.isfinite(value) or not self.allows(value):
-            raise UserError(f"{self.flags[-1]} takes {self.range_text()}, not {text!r}.")
+            raise UserError(f"{self.flag} takes {self.range_text()}, not {text!r}.")
         return value
 
     def allows(self, value: int | float) -> bool:

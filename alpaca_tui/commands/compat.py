@@ -80,7 +80,7 @@ def settings_of(date: str, settings: Settings) -> Settings:
 def check_date(date: str, args: argparse.Namespace) -> None:
     """Raises UserError for flags that the program of that date did not have: they would do nothing."""
     names = {f.dest: next((n for n in f.names if n[1] == "-"), f.names[0]) for f in reversed(FLAGS)}
-    names |= {s.key: s.flags[-1] for s in SETTINGS if s.key not in (*DEFAULTS[date], "n_threads")}
+    names |= {s.key: s.flag for s in SETTINGS if s.key not in (*DEFAULTS[date], "n_threads")}
     for name, flag in names.items():
         given = getattr(args, name, None) not in (None, ())
         if given and (name in LATER[date] or name in BY_KEY):

@@ -87,7 +87,7 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
             setting.flags,
             dest=setting.key,
             metavar="N" if setting.kind is int else "X",
-            type=values.n_predict if setting.key == "n_predict" else setting.parse,
+            type=values.PARSERS.get(setting.key, setting.parse),
             default=argparse.SUPPRESS,
             help=help_text(setting),
         )

@@ -72,6 +72,7 @@ def _talk(args: argparse.Namespace, wanted: Wanted, path: Path, options: p.LoadO
                 lock_memory(terminal)
             return _text(running, args, wanted)
     finally:
+        terminal.clear_progress()
         engine.close()
         running.timings.total = time.monotonic() - began
         if args.perf is not False and running.timings.n_prompt:

@@ -22,6 +22,7 @@ from alpaca_tui.errors import UserError
 Thing = TypeVar("Thing")
 OK, INTERRUPTED = 0, 130
 POLL_SECONDS = 0.01
+_REFUSALS = (p.FinishReason.FAILED, p.FinishReason.CONTEXT)  # if nothing came before
 PATIENT_PRESSES = 2  # of Ctrl+C; the next one does not wait for the engine
 
 
@@ -49,11 +50,26 @@ class Running:
                     return model
         raise AssertionError("a load always ends")
 
-    def reply(self, request: p.GenerateRequest, on_text: Callable[[str], object]) -> p.Finished:
-        """Makes a reply, which Ctrl+C stops. Raises UserError where it cannot be made."""
+    def reply(
+        self,
+        request: p.GenerateRequest,
+        on_text: Callable[[str], object],
+        on_begin: Callable[[], object] = lambda: None,
+    ) -> p.Finished:
+        """Makes a reply, which Ctrl+C stops. Raises UserError where it cannot be made.
+
+        `on_begin` is called before anything else where it can, as soon as that is known.
+        """
+        begun = False
         self.engine.generate(request)
         with interrupts() as pressed:
             for event in self._events(pressed):
+                begins = isinstance(event, p.Progress | p.TextChunk) or (
+                    isinstance(event, p.Finished) and event.reason not in _REFUSALS
+                )
+                if begins and not begun:
+                    begun = True
+                    on_begin()
                 match event:
                     case p.Progress():
                         self.terminal.progress(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HISTORY = "typed.jsonl"  # in the data folder
 PATIENCE_SECONDS = 1.0  # what takes longer than this is reported while it lasts
+ROOM_BELOW = "\x1bD\x1b[A"  # makes sure that there is a line below the cursor
 ESCAPES = {
     "prompt": "\x1b[33m",
     "user": "\x1b[1m\x1b[32m",
@@ -62,6 +64,7 @@ class Terminal:
         self._since: float | None = None  # what is under way
         self._time_left = TimeLeft()
         self._line_shown = False
+        self._inside = False  # does text stand before the cursor?
 
     # --- out -----------------------------------------------------------------------------------------------
 
@@ -69,6 +72,8 @@ class Terminal:
         self.clear_progress()
         self.out.write(text)
         self.out.flush()
+        if text and self.out.isatty():
+            self._inside = not text.endswith("\n")
 
     def colour(self, name: str) -> None:
         """From here on, text is a "prompt", what the "user" types, an "error", or "default"."""
@@ -94,16 +99,23 @@ class Terminal:
         share = f"{100 * event.done // event.total:3d} %" if event.total > 0 else ""
         seconds = self._time_left.seconds
         left = f" {clock(seconds)} left" if seconds is not None and event.done < event.total else ""
-        self.notices.write(f"\r\x1b[K{WORDS.get(event.state, '')} {event.what} {share}{left}".rstrip())
-        self.notices.flush()
+        if not self._line_shown and self._inside:
+            self.notices.write(ROOM_BELOW)
+        line = f"{WORDS.get(event.state, '')} {event.what} {share}{left}".rstrip()
+        self._draw(line[: shutil.get_terminal_size().columns - 1])
         self._line_shown = True
 
     def clear_progress(self) -> None:
         self._since, self._time_left = None, TimeLeft()
         if self._line_shown:
-            self.notices.write("\r\x1b[K")
-            self.notices.flush()
+            self._draw("")
             self._line_shown = False
+
+    def _draw(self, line: str) -> None:
+        """On this line of the screen, or below it where text stands on it."""
+        below, back = ("\x1b7\x1b[B", "\x1b8") if self._inside else ("", "")
+        self.notices.write(f"{below}\r\x1b[K{line}{back}")
+        self.notices.flush()
 
     # --- in ------------------------------------------------------------------------------------------------
 
@@ -118,6 +130,7 @@ class Terminal:
         `drawn`: the prompt was written already, and stands where it is typed behind it.
         """
         self.clear_progress()
+        self._inside = False
         if self._edits:
             return self._edit(prompt, drawn and self.screen is self.out)
         lines: list[str] = []

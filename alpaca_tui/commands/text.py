@@ -48,8 +48,8 @@ class Text:
         self._new: list[p.Segment] = []  # and what is not yet
         self._typed_from = 0  # in these, what was typed last
         self._begun = False
-        self._prompt, self._keep = prompt, keep
-        self._show_prompt = show_prompt
+        self._prompt_to_show = prompt if show_prompt else ""
+        self._keep = keep
         self._turns = turns or Turns()
         self._interactive = turns is not None
         self._line = ""  # what stands on the screen since the last new line
@@ -61,12 +61,10 @@ class Text:
             self._terminal.hint(
                 f"Ctrl+C interrupts the model; {ends} your turn, and / before that its line.\n"
             )
-        if self._show_prompt:
-            self._terminal.colour("prompt")
-            self._write(self._prompt)
-            self._terminal.colour("default")
-        if self._interactive and self._turns.first and not self._ask():
-            return OK
+        if self._interactive and self._turns.first:
+            self._show_prompt()
+            if not self._ask():
+                return OK
         while True:
             try:
                 reason = self._generate()
@@ -86,6 +84,14 @@ class Text:
             if not self._ask():
                 return OK
 
+    def _show_prompt(self) -> None:
+        """Once, and not where it cannot be gone on from."""
+        if self._prompt_to_show:
+            self._terminal.colour("prompt")
+            self._write(self._prompt_to_show)
+            self._terminal.colour("default")
+            self._prompt_to_show = ""
+
     def _generate(self) -> p.FinishReason:
         reverse = self._turns.reverse
         request = replace(self._next(), keep=self._keep, stop=(*self._request.stop, *reverse))
@@ -95,7 +101,7 @@ class Text:
             shown.append(text)
             self._write(text)
 
-        finished = self._running.reply(request, show)
+        finished = self._running.reply(request, show, self._show_prompt)
         self._begun = True
         self._old += self._new
         self._new = []

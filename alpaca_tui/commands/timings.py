@@ -25,7 +25,10 @@ class Timings:
         self.sample += stats.sample_seconds
         self.n_sample += stats.generated_tokens
         self.prompt += stats.prompt_seconds
-        self.n_prompt += stats.prompt_tokens - stats.reused_tokens
+        end = stats.prompt_tokens
+        if not stats.generated_tokens:  # it may have been stopped on the way
+            end = min(end, max(stats.n_past, stats.reused_tokens))
+        self.n_prompt += end - stats.reused_tokens
         self.eval += stats.generate_seconds - stats.sample_seconds
         self.n_eval += max(stats.generated_tokens - 1, 0)
 

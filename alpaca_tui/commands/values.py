@@ -34,6 +34,19 @@ def n_predict(text: str) -> int | float:
     return UNTIL_FULL if text.strip() == str(UNTIL_FULL) else BY_KEY["n_predict"].parse(text)
 
 
+def top_k(text: str) -> int | float:
+    """The value of --top-k, where llama.cpp takes all below 1 for "all"."""
+    return BY_KEY["top_k"].parse("0" if re.fullmatch(r"-\d{1,9}", text.strip(), re.ASCII) else text)
+
+
+def n_threads(text: str) -> int | float:
+    """The value of -t, where -1 is today's word for "as many as are best"."""
+    return BY_KEY["n_threads"].parse("0" if text.strip() == "-1" else text)
+
+
+PARSERS = {"n_predict": n_predict, "top_k": top_k, "n_threads": n_threads}  # others go by the table
+
+
 class Part(NamedTuple):
     """A piece of the prompt: "-p" TEXT begins it anew, "-f" and "-bf" FILE add to it."""
 

@@ -23,7 +23,7 @@ def sentence(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     ("line", "said"),
     [
         ("--keep -2", "--keep takes a whole number from -1 to 1,048,576, not '-2'."),
-        ("-n -3", "--predict takes a whole number from 1 to 1,000,000, or -1, not '-3'."),
+        ("-n -3", "-n takes a whole number from 1 to 1,000,000, or -1, not '-3'."),
         ("--mirostat 3", "--mirostat takes a whole number from 0 to 2, not '3'."),
         ("--cfg-scale 0.5", "--cfg-scale takes a number from 1 to 100, not '0.5'."),
         ("--rope-scaling cubic", "--rope-scaling takes none, linear or yarn, not 'cubic'."),

@@ -149,6 +149,7 @@ SAMPLING: list[tuple[str, dict[str, Any]]] = [
     ("--sampling-seq kmt", {"samplers": ("top_k", "min_p", "temperature")}),
     ("--dry-sequence-breaker none", {"dry_sequence_breakers": ()}),
     ("--dry-sequence-breaker \\n --dry-sequence-breaker ;", {"dry_sequence_breakers": ("\n", ";")}),
+    ("--top_k -1", {"top_k": 0}),
     ("--grammar-file {grammar}", {"grammar": 'root ::= "x"\n'}),
     ("--json-schema-file {schema}", {"json_schema": "true\n"}),
     ("-j {}", {"json_schema": "{}"}),
@@ -174,6 +175,7 @@ def test_sampling(line: str, fields: dict[str, Any], text: Path) -> None:
 
 
 LOADING: list[tuple[str, dict[str, Any]]] = [
+    ("-t -1", {}),
     ("-c 64 -t 2 -b 16", {"n_ctx": 64, "n_threads": 2, "n_batch": 16}),
     ("-ctk q8_0", {"cache_type": "q8_0"}),
     ("-ctk q8_0 -ctv q8_0", {"cache_type": "q8_0"}),

@@ -63,7 +63,7 @@ def test_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str], contents: 
 def test_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(write_llama(tmp_path / "m.gguf"))
     for argv, message in (
-        (["-c", "3"], "--ctx-size takes"),
+        (["-c", "3"], "-c takes"),
         ([], "required"),
         (["--top-k", "1"], "no flag --top-k"),
     ):

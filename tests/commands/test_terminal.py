@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 
+import pyte
 import pytest
 
 from alpaca_tui.commands.terminal import Terminal
+from alpaca_tui.engine import protocol as p
 from tests.commands.scripted import Tty
 
 
@@ -64,3 +66,21 @@ def test_prompts_are_seen_where_the_text_is_and_a_drawn_one_is_not_repeated() ->
     t.read_message("Q:", drawn=True)
     assert isinstance(t.notices, Tty)
     assert (t.out.getvalue(), t.notices.getvalue()) == ("", "Q:")
+
+
+def test_progress_is_drawn_below_text_that_stands_on_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpaca_tui.commands.terminal.PATIENCE_SECONDS", -1.0)
+    screen = pyte.Screen(60, 5)
+    t = terminal(tty=True)
+    t.notices = t.out
+    t.write("\n" * 9 + "Once upon")
+    for done in (1, 2):
+        t.progress(p.Progress(p.EngineState.PREFILL, done, 4))
+    feed = pyte.Stream(screen).feed
+    assert isinstance(t.out, Tty)
+    feed(t.out.getvalue().replace("\n", "\r\n"))
+    assert screen.display[3].rstrip() == "Once upon" and screen.display[4].startswith("Reading")
+    t.out.truncate(0)
+    t.write(" a time\n")
+    feed(t.out.getvalue().replace("\n", "\r\n").lstrip("\0"))
+    assert [line.rstrip() for line in screen.display[3:]] == ["Once upon a time", ""]

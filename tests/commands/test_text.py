@@ -65,12 +65,21 @@ def reverse(text: str, index: int = 0) -> list[p.Event]:
     return [p.TextChunk(text), finished(STOP_TEXT, 7, stop=index)]
 
 
-def test_an_error_begins_on_a_line_of_its_own_on_a_terminal_only() -> None:
-    failed = [finished(FAILED, message="too long")]
-    for tty, shown in ((True, "Once\n"), (False, "Once")):
+@pytest.mark.parametrize("tty", [True, False])
+def test_a_prompt_that_cannot_be_continued_is_not_shown(tty: bool) -> None:
+    for reply in (finished(FAILED, message="too long"), finished(FULL, message="too long")):
         scene = Scene.__new__(Scene)
         with pytest.raises(UserError, match="too long"):
-            scene.__init__(failed, tty=tty)  # type: ignore[misc]
+            scene.__init__([reply], tty=tty)  # type: ignore[misc]
+        assert scene.shown == ""
+
+
+def test_an_error_in_the_middle_begins_on_a_line_of_its_own_on_a_terminal() -> None:
+    for tty, shown in ((True, "Once upon\n"), (False, "Once upon")):
+        scene = Scene.__new__(Scene)
+        with pytest.raises(UserError, match="out of memory"):
+            failed = finished(FAILED, message="out of memory")
+            scene.__init__([p.TextChunk(" upon"), failed], tty=tty)  # type: ignore[misc]
         assert scene.shown == shown
 
 

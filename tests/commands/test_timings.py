@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alpaca_tui.commands.timings import Timings
+from alpaca_tui.engine.protocol import Stats
 
 TIMINGS = Timings(
     load=1.5, total=61.25, sample=0.004, n_sample=40, prompt=2.0, n_prompt=11, eval=4.0, n_eval=39
@@ -34,3 +35,11 @@ def test_april() -> None:
 
 def test_nothing_done_is_no_division_by_zero() -> None:
     assert "(    0.00 ms per token,     0.00 tokens per second)" in Timings().text()
+
+
+def test_a_prompt_that_was_stopped_counts_as_far_as_it_came() -> None:
+    timings = Timings()
+    timings.add(Stats(prompt_tokens=100, reused_tokens=10, n_past=42, prompt_seconds=1.0))
+    assert timings.n_prompt == 32
+    timings.add(Stats(prompt_tokens=100, reused_tokens=10, n_past=180, generated_tokens=80))
+    assert timings.n_prompt == 32 + 90
