@@ -17,6 +17,7 @@ from alpaca_tui.commands import flags, values
 from alpaca_tui.engine.protocol import CACHE_TYPES, PromptCache, RopeOptions, Segment, WhenFull
 from alpaca_tui.errors import UserError
 from alpaca_tui.resources import find_prompt, prompts_dir, read_prompt
+from alpaca_tui.system import usable_cores
 
 RANDOM_PROMPTS = ("So", "Once upon a time", "When", "The", "After", "If", "import", "He", "She", "They")
 
@@ -84,12 +85,22 @@ def wanted_from(args: argparse.Namespace) -> Wanted:
         _into_format(wanted)
     settings.other_sampling = sampling_of(args)
     settings.other_loading = loading_of(args, wanted.notices)
+    wanted.notices += too_many_threads(settings)
     settings.other_request = request_of(args)
     if getattr(args, "n_predict", None) == values.UNTIL_FULL:
         settings.other_request["when_full"] = WhenFull.STOP
     if settings.other_sampling.get("cfg_scale", 1) > 1 and not settings.other_request.get("negative"):
         settings.other_request["negative"] = (Segment("", bos=True),)
     return wanted
+
+
+def too_many_threads(settings: Settings) -> list[str]:
+    """A line for the user where there are more threads than cores to run them."""
+    n_threads, n_cores = settings["n_threads"], usable_cores()
+    if n_threads <= n_cores:
+        return []
+    cores = f"{n_cores} core{'s' * (n_cores > 1)}"
+    return [f"{n_threads} threads on {cores} wait for each other; -t {n_cores} is faster."]
 
 
 def mode_of(args: argparse.Namespace) -> Mode:

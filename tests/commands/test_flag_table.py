@@ -307,3 +307,10 @@ def test_what_is_typed_stands_between_prefix_and_suffix() -> None:
 def test_parts_of_the_prompt_know_their_flags() -> None:
     args = parser_of(main).parse(["-f", "a", "-p", "b", "--binary_file", "c"])
     assert args.parts == [Part("-f", "a"), Part("-p", "b"), Part("-bf", "c")]
+
+
+def test_more_threads_than_cores_are_slower_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpaca_tui.commands.wanted.usable_cores", lambda: 4)
+    assert want("-m", "x", "-t", "4").notices == want("-m", "x").notices == []
+    [notice] = want("-m", "x", "-t", "8").notices
+    assert "8 threads on 4 cores" in notice and "-t 4" in notice
