@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from alpaca_tui.tui.widgets.message import Entry
 
 TOP = 1  # blank rows above the first message
-FAR = 12  # entries from the screen, from which on they are let go
+FAR = 6  # entries from the screen, from which on they are let go
 MAX_ROUNDS = 8  # of building what came into view because what was built is lower than was guessed
 
 
