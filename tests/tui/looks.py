@@ -20,6 +20,7 @@ from alpaca_tui import system
 from alpaca_tui.chat import model_places
 from alpaca_tui.tui.eta import TimeLeft
 from alpaca_tui.tui.meter import Meter
+from alpaca_tui.tui.screens import setup
 from alpaca_tui.tui.widgets import chat_list
 from tests.tui.helpers import Chat, chat
 from tests.tui.scenes import SCENES, archive
@@ -35,7 +36,8 @@ same_paths = pytest.mark.skipif(sys.platform == "win32", reason="paths look diff
 def stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder with models; and what differs between runs or computers is the same."""
     monkeypatch.setattr(system, "process_memory", lambda: GiB)
-    monkeypatch.setattr(system, "available_memory", lambda: 6 * GiB)
+    for where in (system, setup):
+        monkeypatch.setattr(where, "available_memory", lambda: 6 * GiB)
     monkeypatch.setattr(chat_list, "when_text", lambda *times: "12:34")
     monkeypatch.setattr(TimeLeft, "seconds", property(lambda self: 42.0))
     monkeypatch.setattr(Meter, "speed", property(lambda self: 12.5))
@@ -64,10 +66,10 @@ async def check(name: str, language: str, folder: Path) -> None:
     made = archive(folder / "data", scene.talks)
     async with chat(script, size=SIZES[0], language=language, archive=made, loaded=scene.loaded) as c:
         await scene.act(c, folder)
-        await c.settle()
-        frames = [frame(c, SIZES[0])]
-        for size in SIZES[1:]:
+        frames = []
+        for size in SIZES:
             await c.pilot.resize_terminal(*size)
+            await c.settle()
             await c.settle()
             frames.append(frame(c, size))
         if c.app.workshop is not None:

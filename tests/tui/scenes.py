@@ -57,6 +57,7 @@ def archive(folder: Path, talks: tuple[tuple[str, str], ...]) -> Archive:
 async def ask(c: Chat, text: str) -> None:
     c.app.session.submit(text)
     await c.finish()
+    await c.pilot.pause(0.05)  # a dialog over it shows what was drawn last
 
 
 @scene(Script(guide=True), TALKS)
@@ -197,3 +198,21 @@ async def help_page(c: Chat, folder: Path) -> None:
 async def palette(c: Chat, folder: Path) -> None:
     await c.press("ctrl+p")
     await c.until(lambda: c.app.screen.query_one(OptionList).option_count > 3)
+
+
+@scene(Script(guide=True))
+async def first_run(c: Chat, folder: Path) -> None:
+    c.app.action_first_run()
+    await c.settle()
+
+
+@scene()
+async def activity(c: Chat, folder: Path) -> None:
+    await ask(c, "What must I do?")
+    await c.press("f8")
+
+
+@scene()
+async def help_on_settings(c: Chat, folder: Path) -> None:
+    await settings(c, folder)
+    await c.press("escape", "f1")
