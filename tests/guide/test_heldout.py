@@ -17,7 +17,6 @@ from tools.guide.generate import Generator
 from tools.guide.heldout import CATEGORIES, Case, cases, contains, holds, normal
 
 KNOWN = cases()
-ALIKE = 0.8  # of their three-letter runs, and two questions are the same
 DRAWN = 12_000
 
 
@@ -88,7 +87,7 @@ def test_none_is_in_the_training_data() -> None:
         parts = {text[i : i + 3] for i in range(len(text) - 2)}
         shared = Counter(question for part in parts for question in where.get(part, ()))
         for question, n in shared.most_common(1):
-            if n > ALIKE * len(parts | runs[question]):
+            if n > heldout.ALIKE * len(parts | runs[question]):
                 near.append((text, question))
     assert near == []
 

@@ -3,7 +3,8 @@
 Takes a GGUF file or the folder of a training run. What is right stands in `heldout.py`. Each question is
 asked with the instruction text of prompts/alpaca.txt in front (`--bare`: without), first at temperature 0,
 then at the one that the program has for this model, once for each seed. All other sampling is the
-program's default. `--after N` puts N tokens of other talk before each question.
+program's default. `--after 0 800` does it all twice, the second time with 800 tokens of other talk before
+each question.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def run(speaker: Speaker, asked: Sequence[Case], bare: bool, after: int, show: s
 
 def report(title: str, right: Score, endless: int, asked: Sequence[Case], runs: int = 1) -> None:
     total: Score = Counter((case.lang, case.category) for case in asked)
-    print(f"\n{title:14}" + "".join(f"{lang:>24}" for lang in ("en", "zh")))
+    print(f"\n{title:20}" + "".join(f"{lang:>24}" for lang in ("en", "zh")))
     for category in (*CATEGORIES, "all"):
         cells = ""
         for lang in ("en", "zh"):
@@ -156,7 +157,7 @@ def report(title: str, right: Score, endless: int, asked: Sequence[Case], runs: 
             good, of = (sum(score[lang, name] for name in names) for score in (right, total))
             share = f"{100 * good / of / runs:5.1f} %" if of else ""
             cells += f"{good / runs:10.1f} of {of:3} {share:>6}"
-        print(f"{category:14}{cells}")
+        print(f"{category:20}{cells}")
     print(f"did not end, or went in circles: {endless} of {len(asked) * runs}", flush=True)
 
 
@@ -167,11 +168,14 @@ def main() -> None:
         "--temp", type=float, default=GUIDE_TEMP, help="of the later runs (default: %(default)s)"
     )
     parser.add_argument("--seeds", type=int, default=5, help="runs at that temperature; 0: none")
-    parser.add_argument("--after", type=int, default=0, help="tokens of other talk before each question")
+    parser.add_argument(
+        "--after", type=int, nargs="+", default=[0], help="tokens of other talk before each question"
+    )
     parser.add_argument("--bare", action="store_true", help="without the instruction text in front")
     parser.add_argument("--every", type=int, default=1, help="ask only every Nth question")
     parser.add_argument("--category", choices=CATEGORIES, help="ask only these")
     parser.add_argument("--all", action="store_true", help="show the right answers too")
+    parser.add_argument("--quiet", action="store_true", help="show the figures only")
     parser.add_argument("--ask", nargs="*", help="ask this instead, as one conversation, at --temp 0")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -184,16 +188,19 @@ def main() -> None:
         print(Speaker(model, tokenizer).talk(args.ask, not args.bare)[0])
         return
     asked = [case for case in cases() if args.category in (None, case.category)][:: args.every]
-    show = "all" if args.all else "wrong"
-    right, endless = run(Speaker(model, tokenizer), asked, args.bare, args.after, show)
-    report("temp 0", right, endless, asked)
-    sampled: Score = Counter()
-    endless = 0
-    for seed in range(1, args.seeds + 1):
-        more, circling = run(Speaker(model, tokenizer, args.temp, seed), asked, args.bare, args.after, "none")
-        sampled, endless = sampled + more, endless + circling
-    if args.seeds:
-        report(f"temp {args.temp:g}", sampled, endless, asked, args.seeds)
+    show = "all" if args.all else "none" if args.quiet else "wrong"
+    for after in args.after:
+        where = f" after {after}" if after else ""
+        right, endless = run(Speaker(model, tokenizer), asked, args.bare, after, show)
+        report("temp 0" + where, right, endless, asked)
+        sampled: Score = Counter()
+        endless = 0
+        for seed in range(1, args.seeds + 1):
+            speaker = Speaker(model, tokenizer, args.temp, seed)
+            more, circling = run(speaker, asked, args.bare, after, "none")
+            sampled, endless = sampled + more, endless + circling
+        if args.seeds:
+            report(f"temp {args.temp:g}{where}", sampled, endless, asked, args.seeds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parent / "data"
 LANGUAGES = ("en", "zh")
-TOPICS = ("keys", "settings", "commands", "concepts", "talk", "outside", "more")
+TOPICS = ("keys", "settings", "commands", "program", "concepts", "talk", "outside", "more", "situations")
 KINDS = ("do", "what", "key", "ask")
 
 
@@ -38,6 +38,7 @@ class Facts:
     follow: list[Section]
     frames: dict[str, list[str]]
     lists: dict[str, list[str]]
+    synonyms: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
 def load(lang: str, million: str = "3") -> Facts:
@@ -66,7 +67,7 @@ def load(lang: str, million: str = "3") -> Facts:
         section = Section(title, lang, "follow")
         _fill(section, lines, {})
         follow.append(section)
-    return Facts(lang, sections, follow, frames, lists)
+    return Facts(lang, sections, follow, frames, lists, _synonyms(folder / "synonyms.txt"))
 
 
 def draw(pattern: str, rng: random.Random, lists: dict[str, list[str]]) -> str:
@@ -105,6 +106,13 @@ def _draw(
             out.append(c)
         i += 1
     return "".join(out), i
+
+
+def _synonyms(path: Path) -> list[tuple[str, list[str]]]:
+    """(words, what may stand for them), the longest first."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    pairs = [(word, others.split(" / ")) for word, _, others in (line.partition(": ") for line in lines)]
+    return sorted(pairs, key=lambda pair: -len(pair[0]))
 
 
 def _raw(path: Path) -> list[tuple[str, list[str]]]:

@@ -10,10 +10,13 @@ import re
 import sys
 from dataclasses import dataclass
 
-from tools.guide import facts
+from tools.guide import facts, forms, heldout, skills
 from tools.guide.facts import Facts, Section
 
-SHARE_OUTSIDE = 0.2
+SHARE_OUTSIDE = 0.15  # of the questions that skills.py does not make
+SHARE_SKILLS = 0.24
+SHARE_FORMS = 0.07
+COPIES = {"haiku", "story", "sentence", "letters"}  # what has a word of the question in its answer
 TAILS = {
     "en": (
         " please",
@@ -31,7 +34,16 @@ TAILS = {
 }
 MIXED = {"模型": "model", "回答": "answer", "设置": "settings", "对话": "chat",
          "停止": "stop", "复制": "copy", "退出": "quit", "打开": "open", "温度": "temperature",
-         "上下文": "context", "线程": "threads", "帮助": "help", "参数": "flag"}  # fmt: skip
+         "上下文": "context", "线程": "threads", "帮助": "help", "参数": "flag", "重新生成": "regenerate",
+         "继续": "continue", "发送": "send", "换行": "newline", "保存": "save", "导出": "export",
+         "量化": "quantize", "合并": "merge", "转换": "convert", "校验": "verify", "主题": "theme",
+         "种子": "seed", "文件": "file", "消息": "message", "侧栏": "sidebar", "回复": "reply",
+         "默认值": "default", "快捷键": "shortcut", "命令": "command", "剪贴板": "clipboard",
+         "删除": "delete", "搜索": "search", "重命名": "rename", "切换": "switch"}  # fmt: skip
+MIXED_EN = {"the model": "模型", "a model": "模型", "the answer": "回答", "the reply": "回答",
+            "settings": "设置", "stop": "停止", "copy": "复制", "quit": "退出", "open": "打开",
+            "temperature": "温度", "help": "帮助", "new chat": "新对话",
+            "continue": "继续", "save": "保存"}  # fmt: skip
 HAN = re.compile("[一-鿿]")
 LATIN_NEXT_TO_HAN = re.compile(r"(?<=[一-鿿])(?=[A-Za-z0-9\-])|(?<=[A-Za-z0-9])(?=[一-鿿])")
 
@@ -65,10 +77,52 @@ class Generator:
         return [w or inside * SHARE_OUTSIDE / (1 - SHARE_OUTSIDE) for w in raw]
 
     def turn(self, lang: str | None = None) -> Turn:
+        """A question that is not held out, nor much like one that is, and its answer."""
         lang = lang or self.rng.choice(facts.LANGUAGES)
+        while True:
+            turn = self._any(lang)
+            if not heldout.alike(turn.user):
+                return turn
+
+    def _any(self, lang: str) -> Turn:
         f = self.facts[lang]
+        chance = self.rng.random()
+        if chance < SHARE_SKILLS:
+            return self.skill(lang)
+        if chance < SHARE_SKILLS + SHARE_FORMS:
+            return self.form(f)
         name = self.rng.choices(self.names[lang], self.weights[lang])[0]
         return self._turn(f, f.sections[name], self.question(f, f.sections[name]))
+
+    def skill(self, lang: str, name: str = "") -> Turn:
+        name, text, answer = skills.example(lang, self.rng, name)
+        rng = self.rng
+        if rng.random() < 0.06:
+            text = rng.choice(self.facts[lang].frames["opener"]) + text
+        if lang == "en":
+            if rng.random() < 0.1 and name not in COPIES:
+                text = self._slip(text)
+            if rng.random() < 0.45:
+                text = text[:1].upper() + text[1:]
+            if rng.random() < 0.04:
+                text += rng.choice((" please", ", please", " thanks", " pls"))
+        elif rng.random() < 0.3:
+            text = LATIN_NEXT_TO_HAN.sub(" ", text)
+        if text[-1] not in "?!.=？":
+            text += rng.choices(("", "?" if lang == "en" else "？", ".", "!"), (45, 45, 7, 3))[0]
+        return Turn(text, answer, f"skill:{name}", lang)
+
+    def form(self, f: Facts) -> Turn:
+        rng = self.rng
+        other = self.facts["zh" if f.lang == "en" else "en"]
+        while True:
+            kind = rng.choices(forms.KINDS, (3, 4, 2, 3))[0]
+            lists = forms.forms(f.lang).items
+            name = rng.choice(list(lists) if kind == "list" else self.names[f.lang])
+            section = f.sections[name]
+            found = forms.asked(kind, f, other, section, self.question(f, section), rng)
+            if found is not None:
+                return Turn(*found, f"form:{kind}:{name}", f.lang)
 
     def follow_up(self, lang: str) -> list[Turn]:
         """Two turns, the second of which leans on the first."""
@@ -103,7 +157,33 @@ class Generator:
         text = facts.draw(pattern, rng, f.lists)
         if kind != "ask":
             text = rng.choice(f.frames[kind]).replace("{}", text)
+        if section.topic not in ("outside", "talk") and rng.random() < 0.4:
+            text = self._reword(text, f)
+        elif section.topic != "talk" and rng.random() < 0.04:
+            text = self._drop(text, f.lang)
+        if section.topic != "talk" and rng.random() < 0.07:
+            text = rng.choice(f.frames["before"]) + text
+        elif section.topic != "talk" and rng.random() < 0.05:
+            text += rng.choice(f.frames["after"])
         return self._spell_en(text, f) if f.lang == "en" else self._spell_zh(text, f)
+
+    def _reword(self, text: str, f: Facts) -> str:
+        """With other words for one or two of its own."""
+        found = [pair for pair in f.synonyms if pair[0] in text]
+        for word, others in self.rng.sample(found, min(len(found), self.rng.choice((1, 1, 2, 3)))):
+            edge = r"\b" if f.lang == "en" else ""
+            text = re.sub(f"{edge}{re.escape(word)}{edge}", self.rng.choice(others), text, count=1)
+        return text
+
+    def _drop(self, text: str, lang: str) -> str:
+        """Without one of its words; in Chinese, without one or two characters."""
+        if lang == "zh":
+            i = self.rng.randrange(len(text))
+            return text[:i] + text[i + self.rng.choice((1, 2)) :] or text
+        parts = text.split()
+        if len(parts) > 4:
+            del parts[self.rng.randrange(len(parts))]
+        return " ".join(parts)
 
     def _turn(self, f: Facts, section: Section, user: str) -> Turn:
         return Turn(user, self.rng.choice(section.says), section.name, f.lang)
@@ -114,6 +194,11 @@ class Generator:
             text = rng.choice(f.frames["opener"]) + text
         if rng.random() < 0.06:
             text += rng.choice(TAILS["en"])
+        if rng.random() < 0.03:
+            for latin, han in MIXED_EN.items():
+                if latin in text:
+                    text = text.replace(latin, han, 1)
+                    break
         if rng.random() < 0.2:
             text = self._slip(text)
         if rng.random() < 0.25:
@@ -146,11 +231,10 @@ class Generator:
 
     def _spell_zh(self, text: str, f: Facts) -> str:
         rng = self.rng
-        if rng.random() < 0.06:
-            for han, latin in MIXED.items():
-                if han in text:
-                    text = text.replace(han, latin, 1)
-                    break
+        if rng.random() < 0.12:
+            found = [han for han in MIXED if han in text]
+            for han in rng.sample(found, min(len(found), rng.choice((1, 1, 2)))):
+                text = text.replace(han, MIXED[han], 1)
         if rng.random() < 0.08:
             text = rng.choice(f.frames["opener"]) + text
         if rng.random() < 0.05 and text[-1] not in "吗呢？。！":

@@ -16,6 +16,7 @@ And a reply must have ended by itself, and must not turn in circles.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections import Counter
@@ -36,6 +37,7 @@ DECLINES = (
     "只懂 alpaca-tui",
 )
 GUIDES = ("guide model", "向导模型")
+ALIKE = 0.8  # of their three-letter runs, and two questions are the same
 COUNTED = ("SENTENCES", "LIST", "LINES", "WORDS")
 WHOLE = ("DECLINE", "GUIDE", "ONE", "EN", "ZH")
 ITEM = re.compile(r"\s*(?:[-*•]|\d+[.)、])\s*\S")
@@ -127,6 +129,34 @@ def circles(reply: str) -> bool:
 def normal(question: str) -> str:
     """What of a question counts where it is asked whether two are the same."""
     return re.sub(r"[^a-z0-9一-鿿]+", " ", question.casefold()).strip()
+
+
+def runs(text: str) -> set[str]:
+    return {text[i : i + 3] for i in range(len(text) - 2)}
+
+
+@functools.cache
+def _index() -> tuple[dict[str, set[str]], dict[str, list[str]]]:
+    questions = {normal(case.asked[-1]) for case in cases() if len(case.asked) == 1}
+    parts = {question: runs(question) for question in questions}
+    where: dict[str, list[str]] = {}
+    for question in sorted(questions):
+        for part in parts[question]:
+            where.setdefault(part, []).append(question)
+    return parts, where
+
+
+def alike(question: str) -> bool:
+    """Is the question held out, or does it share four fifths of its runs of letters with one that is?"""
+    text = normal(question)
+    parts, where = _index()
+    if text in parts:
+        return True
+    own = runs(text)
+    shared: Counter[str] = Counter()
+    for part in own:
+        shared.update(where.get(part, ()))
+    return any(n > ALIKE * len(own | parts[other]) for other, n in shared.most_common(3))
 
 
 def sums() -> dict[str, str]:

@@ -67,7 +67,7 @@ def pack(run: Path, out: Path) -> None:
     c = model.config
     params = {
         "dim": c.n_embd,
-        "multiple_of": 256,
+        "multiple_of": c.n_ff,  # 2/3 of 4 dim, rounded up to that
         "n_heads": c.n_head,
         "n_layers": c.n_layer,
         "norm_eps": c.norm_eps,

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tools.guide import skills
 from tools.guide import tokenizer as tok
 from tools.guide.generate import Generator, Turn
 from tools.guide.model import Config, Guide
@@ -30,8 +31,12 @@ PROMPT_SHARE = 0.7  # of examples that start with the instruction text of prompt
 CLEAN_FROM = 0.3  # progress from which only answers count
 EARLY_WEIGHT = 0.15  # what any other token counts before that
 CUT_SHARE = (
-    0.6  # of replies in conversations that are cut short, as by Esc; and more questions fit in a batch
+    0.7  # of replies in conversations that are cut short, as by Esc; and more questions fit in a batch
 )
+SINGLES_EVERY = 12
+MUON_RATE = 2.0  # times that of AdamW
+UNCUT = ("skill:", "form:")  # what is right only as a whole
+DRILL_EVERY, DRILL_UNTIL = 6, 0.75  # every so manieth batch is of bare sums, up to this progress
 LONGEST_STEP = 10.0  # seconds; what is more was a pause (a suspended computer), no training
 
 
@@ -40,13 +45,14 @@ class Recipe:
     seed: int = 2023
     steps: int = 6000
     minutes: float = 60.0
+    n_ff: int = 768
     lr: float = 2e-3
     lr_end: float = 5e-5
     warmup: int = 100
     weight_decay: float = 0.05
-    n_single: int = 24
+    n_single: int = 36
     n_long: int = 2048  # tokens in a batch of conversations
-    longs: tuple[int, ...] = (256, 256, 256, 768)  # their lengths, in turn
+    longs: tuple[int, ...] = (256, 256, 384, 256, 1024)  # their lengths, in turn
 
 
 class Batches:
@@ -57,12 +63,16 @@ class Batches:
         self.seed = seed
         self.source = Generator(seed)
 
-    def get(self, step: int, other_weight: float, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    def get(
+        self, step: int, other_weight: float, recipe: Recipe, drill: bool = False
+    ) -> tuple[Tensor, Tensor]:
         rng = self.source.rng
         rng.seed(f"{self.seed}/{step}")
         rows = []
-        if step % 4:
-            long = recipe.longs[step // 4 % len(recipe.longs)]
+        if drill:
+            rows = [self._drill(256) for _ in range(recipe.n_long // 256)]
+        elif step % SINGLES_EVERY:
+            long = recipe.longs[step % len(recipe.longs)]
             talks = [self.source.conversation(long // 16) for _ in range(recipe.n_long // long)]
             rows = [self._row(talk, other_weight, long, CUT_SHARE) for talk in talks]
         else:
@@ -81,6 +91,15 @@ class Batches:
             weight[i, : len(row)] = torch.tensor(w)
         return ids, weight
 
+    def _drill(self, length: int) -> tuple[list[int], list[float]]:
+        """Sum after sum, of which the results count."""
+        ids, weight = [tok.BOS], [0.0]
+        for asked, answer in skills.drill(self.source.rng, length // 8):
+            left, right = self.tokenizer.encode(asked), self.tokenizer.encode(answer + "\n")
+            ids += left + right
+            weight += [0.0] * len(left) + [1.0] * len(right)
+        return ids[:length], weight[:length]
+
     def _row(
         self, turns: list[Turn], other: float, limit: int, cut: float = 0.0
     ) -> tuple[list[int], list[float]]:
@@ -89,7 +108,7 @@ class Batches:
         weight = [other] * len(ids)
         for turn in turns:
             question, answer = t.question(turn.user), t.answer(turn.answer)
-            if rng.random() < cut:
+            if rng.random() < cut and not turn.section.startswith(UNCUT):
                 answer = answer[: rng.randint(3, 9)]
             ids += question + answer
             weight += [other] * len(question) + [1.0] * len(answer)
@@ -102,10 +121,46 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
     return recipe.lr_end + (recipe.lr - recipe.lr_end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def groups(model: Guide, decay: float) -> list[dict[str, object]]:
-    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embd" not in n]
-    others = [p for n, p in model.named_parameters() if p.dim() != 2 or "embd" in n]
-    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+class Optimizer:
+    """Muon for the matrices, AdamW for the embedding and the norms."""
+
+    def __init__(self, model: Guide, decay: float) -> None:
+        matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embd" not in n]
+        others = [p for n, p in model.named_parameters() if p.dim() != 2 or "embd" in n]
+        self.muon = torch.optim.Muon(matrices, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        self.adamw = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+    def step(self, rate: float) -> None:
+        for group in self.muon.param_groups:
+            group["lr"] = MUON_RATE * rate
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        for part in (self.muon, self.adamw):
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, object]]:
+        return [self.muon.state_dict(), self.adamw.state_dict()]
+
+    def load(self, state: list[dict[str, object]]) -> None:
+        self.muon.load_state_dict(state[0])
+        self.adamw.load_state_dict(state[1])
+
+
+def grown(model: Guide, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a model with a narrower feed-forward, in one that says the same.
+
+    What is new in `ffn_gate` and `ffn_up` is random, and goes through zeros of `ffn_down`.
+    """
+    found = {}
+    for name, new in model.state_dict().items():
+        old = weights[name]
+        if new.shape != old.shape:
+            new = torch.zeros_like(new) if "ffn_down" in name else new.clone()
+            new[: old.shape[0], : old.shape[1]] = old
+            old = new
+        found[name] = old
+    return found
 
 
 def save(path: Path, state: dict[str, object]) -> None:
@@ -122,20 +177,19 @@ def train(out: Path, recipe: Recipe, save_every: int = 100, start: Path | None =
         pieces.write_bytes(tok.learn())
     tokenizer = Tokenizer.open(pieces)
     torch.manual_seed(recipe.seed)
-    config = Config(n_vocab=tokenizer.n_vocab)
+    config = Config(n_vocab=tokenizer.n_vocab, n_ff=recipe.n_ff)
     model = Guide(config)
-    optimizer = torch.optim.AdamW(
-        groups(model, recipe.weight_decay), lr=recipe.lr, betas=(0.9, 0.98), fused=True
-    )
+    optimizer = Optimizer(model, recipe.weight_decay)
     step, elapsed = 0, 0.0
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        if isinstance(state["optimizer"], list):
+            optimizer.load(state["optimizer"])
         step, elapsed = state["step"], state["elapsed"]
     elif start is not None:
-        model.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["model"])
+        model.load_state_dict(grown(model, torch.load(start / "checkpoint.pt", weights_only=True)["model"]))
     batches = Batches(tokenizer, recipe.seed)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, from step {step}", flush=True)
     clean_from = CLEAN_FROM if start is None else 0.0
@@ -143,15 +197,13 @@ def train(out: Path, recipe: Recipe, save_every: int = 100, start: Path | None =
     while True:
         progress = max(step / recipe.steps, elapsed / (60 * recipe.minutes))
         rate = learning_rate(recipe, step, progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        ids, weight = batches.get(step, EARLY_WEIGHT if progress < clean_from else 0.0, recipe)
+        drill = progress < DRILL_UNTIL and step % DRILL_EVERY == 0
+        ids, weight = batches.get(step, EARLY_WEIGHT if progress < clean_from else 0.0, recipe, drill)
         with torch.autocast("cpu", torch.bfloat16):
             loss = model.loss(ids, weight)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate)
         now = time.monotonic()
         elapsed, last = elapsed + min(now - last, LONGEST_STEP), now
         step += 1
@@ -167,7 +219,7 @@ def train(out: Path, recipe: Recipe, save_every: int = 100, start: Path | None =
         if step % save_every == 0 or done:
             state = {
                 "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizer": optimizer.state(),
                 "step": step,
                 "elapsed": elapsed,
             }
@@ -192,12 +244,14 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=Recipe.lr, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--start", type=Path, help="the folder of a run whose weights to begin with")
+    parser.add_argument("--n-ff", type=int, default=Recipe.n_ff, help="width of the feed-forward")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_memory()
     recipe = replace(Recipe(), minutes=args.minutes, steps=args.steps, lr=args.lr, seed=args.seed)
+    recipe = replace(recipe, n_ff=args.n_ff)
     train(args.out, recipe, args.save_every, args.start)
 
 
