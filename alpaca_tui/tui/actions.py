@@ -218,7 +218,9 @@ class Actions(BaseApp, inherit_bindings=False):
             say, focused = self.strings, self.focused
             about = topic(self.screen, self.modal_open, focused, say)
             lines = terminal_lines(self.terminal, self.keys, say)
-            self.push_screen(HelpScreen(say, self.keys, about, groups_for(focused), lines))
+            self.push_screen(
+                HelpScreen(say, self.keys, about, groups_for(focused), lines, self.prompt.enter_sends)
+            )
 
     def action_command_palette(self) -> None:
         if not self.modal_open:

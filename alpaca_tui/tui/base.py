@@ -86,6 +86,10 @@ class BaseApp(App[int], inherit_bindings=False):
     def language_chosen(self, language: str | None) -> None:
         raise NotImplementedError
 
+    def show_prompt_hint(self) -> None:
+        """What the empty prompt says."""
+        raise NotImplementedError
+
     def copy(self, text: str, key: str, **fields: object) -> None:
         """Copies a text, and says so by a key of the strings."""
         raise NotImplementedError

@@ -84,9 +84,11 @@ class Face(BaseApp, inherit_bindings=False):
             key = "prompt_loading"
         elif session.model is None:
             key = "prompt_no_model"
-        else:
+        elif self.prompt.enter_sends:
             key = "prompt_placeholder" if self.size.width >= 70 else "prompt_placeholder_short"
-        self.prompt.placeholder = Content(say(key))
+        else:
+            key = "prompt_newline" if self.size.width >= 70 else "prompt_newline_short"
+        self.prompt.placeholder = Content(say(key, key=self.keys.shown("newline", 1)))
 
     def welcome(self) -> None:
         """Who answers, or is going to."""

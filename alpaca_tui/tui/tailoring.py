@@ -185,6 +185,7 @@ class Tailoring(BaseApp, inherit_bindings=False):
         self.set_keymap(self.keys.textual())
         self.transcript.own_keys = set(self.keys.keys_of(READ))
         self.prompt.enter_sends = self.config["enter"] == "send"
+        self.show_prompt_hint()
 
     # --- animations ----------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from alpaca_tui.chat.config import Config
 from alpaca_tui.tui import screens
 from alpaca_tui.tui.commands import COMMANDS
 from alpaca_tui.tui.screens.help import HelpScreen
@@ -76,3 +78,24 @@ async def test_commands_and_plain_mode_are_in_it() -> None:
         text = await help_text(c)
         assert all(f"/{command.name}" in text for command in COMMANDS)
         assert "alpaca-tui main" in text
+
+
+async def test_keys_and_what_they_do_keep_apart_at_any_width() -> None:
+    for size in ((40, 24), (60, 24), (120, 60)):
+        async with chat(size=size) as c:
+            await c.press("f1")
+            for _ in range(3):
+                assert "Ctrl+J" not in c.text() or "Ctrl+J " in c.text()
+                assert not any("Enternew" in line for line in c.lines())
+                await c.press("pagedown")
+
+
+async def test_where_enter_begins_a_line_everything_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('enter = "newline"\n')
+    async with chat(config=Config(tmp_path / "config.toml"), size=(100, 60)) as c:
+        assert "Enter begins a new line, Ctrl+J sends" in c.text()
+        await c.press("f1")
+        assert re.search(r" Enter +new line", c.text()) and re.search(r" Ctrl\+J .*  send", c.text())
+        await c.press("escape")
+        await c.send("/set enter send")
+        assert "Enter sends, Ctrl+J begins" in c.text()

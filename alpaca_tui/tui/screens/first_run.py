@@ -94,6 +94,8 @@ class FirstRunScreen(Dialog[None]):
         lines = []
         for name, text in LINES:
             shown = self._keys.shown(name, 2) if name[0].islower() else name
+            if name == "Enter" and not self._enter_sends():
+                text = "first_send_newline"
             lines.append(Content.styled(shown.ljust(KEY_CELLS), "$act") + Content(say(text)))
         enter = "first_enter_sends" if self._enter_sends() else "first_enter_newline"
         choices = [

@@ -14,10 +14,14 @@ from textual.widgets import Static
 
 from alpaca_tui.tui.commands import COMMANDS
 from alpaca_tui.tui.keymap import GROUPS, KeyMap
+from alpaca_tui.tui.markdown.lines import Line
 from alpaca_tui.tui.screens.dialog import Dialog
 from alpaca_tui.tui.strings import Strings
 
-KEY_WIDTH = 20
+PAGE_WIDTH = 76
+KEY_WIDTH, LEAST_WIDTH = 22, 20
+BOX = 6  # cells of the page that are no text: its bar, its padding, the scrollbar
+OTHERWISE = {"do_send": "do_newline", "do_newline": "do_send"}  # where Enter begins a new line
 AROUND, AROUND_LOW = 8, 2  # rows of the page that are not keys
 LOW = 18  # rows of a screen on which there is room for the keys only
 
@@ -56,9 +60,11 @@ class HelpScreen(Dialog[None]):
         topic: str = "",
         groups: tuple[str, ...] = GROUPS,
         terminal: Sequence[str] = (),
+        enter_sends: bool = True,
     ) -> None:
         super().__init__()
         self._strings, self._keys = strings, keys
+        self._otherwise = {} if enter_sends else OTHERWISE
         self._topic, self._groups, self._terminal = topic, groups, terminal
 
     def compose(self) -> ComposeResult:
@@ -71,17 +77,27 @@ class HelpScreen(Dialog[None]):
                 if self._topic:
                     yield Static(say("help_topic"), classes="help-group", markup=False)
                     yield Static(self._topic, classes="help-rows", id="help-topic", markup=False)
-                for group, rows in self._keys.help_rows(self._groups):
+                for group in self._groups:
                     yield Static(say(group), classes="help-group", markup=False)
-                    lines = [
-                        Content.styled(keys.ljust(KEY_WIDTH), "$act") + Content(say(text))
-                        for keys, text in rows
-                    ]
-                    yield Static(Content("\n").join(lines), classes="help-rows")
+                    yield Static("", classes="help-rows", id=f"help-{group}")
                 yield Static(say("help_more"), classes="help-group", markup=False)
                 yield Static(self._more(), classes="help-rows")
             yield Static(say("help_plain"), id="help-plain", markup=False)
             yield Static(say("help_close"), id="help-close", markup=False)
+
+    def _rows(self, rows: Sequence[tuple[str, str]], width: int) -> Content:
+        """The keys at the left, as many as have room; what they do at the right, wrapped there."""
+        cells = KEY_WIDTH if width > 2 * KEY_WIDTH else width // 2
+        lines: list[Content] = []
+        for keys, text in rows:
+            shown = keys
+            while len(shown) > cells - 2 and "  " in shown:
+                shown = shown.rpartition("  ")[0]
+            does = Content(self._strings(self._otherwise.get(text, text)))
+            head = Content.styled(shown.ljust(cells), "$act")
+            line = Line(does).indented(head, Content(" " * cells))
+            lines += [row.prefix + row.text for row in line.rows(width)]
+        return Content("\n").join(lines)
 
     def _more(self) -> Content:
         """Commands, and what this terminal does otherwise than one might expect."""
@@ -96,6 +112,9 @@ class HelpScreen(Dialog[None]):
         self.set_class(low, "low")
         around = AROUND_LOW if low else AROUND
         self.query_one("#help-keys").styles.max_height = max(event.size.height - around, 1)
+        width = max(min(PAGE_WIDTH, event.size.width * 96 // 100) - BOX, LEAST_WIDTH)
+        for group, rows in self._keys.help_rows(self._groups):
+            self.query_one(f"#help-{group}", Static).update(self._rows(rows, width))
 
     def action_close(self) -> None:
         self.dismiss()

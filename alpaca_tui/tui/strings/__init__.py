@@ -25,7 +25,7 @@ class Strings:
         self.language = choose(language, self._environ)
         self._texts: dict[str, str] = import_module(f"{__name__}.{self.language}").TEXTS
 
-    def __call__(self, key: str, **fields: object) -> str:
+    def __call__(self, key: str, /, **fields: object) -> str:
         text = self._texts[key]
         return text.format(**fields) if fields else text
 

@@ -8,7 +8,9 @@ TEXTS = {
     "assistant": "Reply",
     "guide_name": "Guide",
     # the prompt and what waits
-    "prompt_placeholder": "Type a message. Enter sends, Ctrl+J begins a new line.",
+    "prompt_placeholder": "Type a message. Enter sends, {key} begins a new line.",
+    "prompt_newline": "Type a message. Enter begins a new line, {key} sends.",
+    "prompt_newline_short": "Type a message, {key} sends",
     "prompt_placeholder_short": "Type a message, Enter sends",
     "prompt_loading": "Type already: Enter puts the message in line until the model is there.",
     "prompt_no_model": "No model is open. Ctrl+O opens one; what you type stays.",

@@ -35,6 +35,7 @@ TEXTS = {
     "first_title": "Welcome",
     "first_what": "A chat with a LLaMA or Alpaca model. It runs on this computer; nothing is sent anywhere.",
     "first_send": "sends your message; Ctrl+J begins a new line",
+    "first_send_newline": "begins a new line; Ctrl+J sends your message",
     "first_stop": "stops a reply; what is there stays",
     "first_model": "opens another model, or makes one from downloads",
     "first_chats": "all your chats: they are saved as they grow",

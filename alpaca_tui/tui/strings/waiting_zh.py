@@ -35,6 +35,7 @@ TEXTS = {
     "first_title": "欢迎",
     "first_what": "与 LLaMA 或 Alpaca 模型对话。模型在本机运行，不向外发送任何内容。",
     "first_send": "发送消息；Ctrl+J 换行",
+    "first_send_newline": "换行；Ctrl+J 发送消息",
     "first_stop": "停止回答，已有内容保留",
     "first_model": "打开别的模型，或用下载的文件制作一个",
     "first_chats": "全部对话：随时自动保存",

@@ -8,7 +8,9 @@ TEXTS = {
     "assistant": "回答",
     "guide_name": "向导",
     # 输入与排队
-    "prompt_placeholder": "输入消息，Enter 发送，Ctrl+J 换行",
+    "prompt_placeholder": "输入消息，Enter 发送，{key} 换行",
+    "prompt_newline": "输入消息，Enter 换行，{key} 发送",
+    "prompt_newline_short": "输入消息，{key} 发送",
     "prompt_placeholder_short": "输入消息，Enter 发送",
     "prompt_loading": "现在就可以输入：按 Enter 后消息先排队，模型就绪后发送",
     "prompt_no_model": "没有打开模型。Ctrl+O 打开模型，已输入的内容会保留",

@@ -154,10 +154,10 @@ def _facts(status: Status, width: int, say: Strings) -> list[Content]:
         facts.append(Content.styled(say("outlook_near"), "$now"))
     if stats.first_token_seconds >= 0.05:
         facts.append(Content(say("first_token", seconds=f"{stats.first_token_seconds:.1f}")))
-    if stats.prompt_speed:
-        facts.append(Content(say("prompt_speed", speed=f"{stats.prompt_speed:.0f}")))
     if status.memory:
         facts.append(Content(size_text(status.memory)))
+    if stats.prompt_speed:
+        facts.append(Content(say("prompt_speed", speed=f"{stats.prompt_speed:.0f}")))
     if status.model:
         facts.insert(1, Content(status.model).truncate(24, ellipsis=True))
     return facts
