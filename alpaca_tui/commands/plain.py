@@ -59,7 +59,8 @@ class PlainChat:
                 self.terminal.write("\n")
                 return INTERRUPTED
             if message is None:
-                self.terminal.hint("")
+                if not self.terminal.edits:
+                    self.terminal.hint("")  # the editor has ended its line
                 return OK
             before = deepcopy(self.session.conversation)
             try:

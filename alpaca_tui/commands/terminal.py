@@ -58,7 +58,7 @@ class Terminal:
         self.colours = color == "on" or (color == "auto" and out.isatty() and _wants_colours())
         # where prompts and what is typed are seen: not in a file that the text goes to
         self.screen = out if out.isatty() else notices
-        self._edits = not simple_io and self.asks and source is sys.stdin and self.screen.isatty()
+        self.edits = not simple_io and self.asks and source is sys.stdin and self.screen.isatty()
         self._editor: LineEditor | None = None
         self._colour = "default"
         self._since: float | None = None  # what is under way
@@ -121,7 +121,7 @@ class Terminal:
 
     def talking(self) -> AbstractContextManager[None]:
         """For a conversation: what is typed while the model writes waits for the next prompt."""
-        return keys_kept(self.source) if self._edits else nullcontext()
+        return keys_kept(self.source) if self.edits else nullcontext()
 
     def read_message(self, prompt: str = "> ", *, slash: bool = False, drawn: bool = False) -> str | None:
         r"""The next message, without its last newline; None at the end of input.
@@ -131,7 +131,7 @@ class Terminal:
         """
         self.clear_progress()
         self._inside = False
-        if self._edits:
+        if self.edits:
             return self._edit(prompt, drawn and self.screen is self.out)
         lines: list[str] = []
         first = "" if drawn and self.screen is self.out else prompt

@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from alpaca_tui.errors import UserError
-from alpaca_tui.files.cursor import CutShortError, damaged
 from alpaca_tui.files.output import new_file
 
 MAGIC, VERSION = b"ALPSTATE", 1
@@ -111,15 +110,15 @@ def _head(path: Path, file: BinaryIO) -> Head:
     if version != VERSION:
         raise UserError(f"{path} is a saved state of version {version}, not {VERSION}; delete it.")
     if n_head > MAX_HEAD or n_tokens > MAX_TOKENS:
-        raise damaged(path, f"it announces {n_tokens:,} tokens and a head of {n_head:,} bytes")
+        raise _damaged(path, f"it announces {n_tokens:,} tokens and a head of {n_head:,} bytes")
     text, tokens = file.read(n_head), file.read(4 * n_tokens)
     if len(tokens) < 4 * n_tokens or zlib.crc32(tokens, zlib.crc32(text)) != crc:
-        raise damaged(path, "its head is not what was written")
+        raise _damaged(path, "its head is not what was written")
     head = _parsed(path, text, tuple(np.frombuffer(tokens, "<i4").tolist()))
     at = file.tell() + -file.tell() % ALIGNMENT
     missing = at + head.bytes + _CRC.size - path.stat().st_size
     if missing > 0:
-        raise CutShortError(path, "its data", missing, at_least=False)
+        raise _damaged(path, f"{missing:,} bytes of its data are missing")
     return Head(**{**vars(head), "start": at})
 
 
@@ -136,9 +135,9 @@ def _parsed(path: Path, text: bytes, tokens: tuple[int, ...]) -> Head:
             tokens=tokens,
         )
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
-        raise damaged(path, "its head cannot be read") from None
+        raise _damaged(path, "its head cannot be read") from None
     if head.bytes < 0 or min(head.cut) < 0 or not 0 <= head.seconds < 1e9:
-        raise damaged(path, "its head says what cannot be")
+        raise _damaged(path, "its head says what cannot be")
     return head
 
 
@@ -161,13 +160,13 @@ def read_data(
                     more = file.readinto(part[n:])
                     n = n + more if more else 0
                 if n < len(part):
-                    raise damaged(path, "it has become shorter")
+                    raise _damaged(path, "it has become shorter")
                 crc, done = zlib.crc32(part, crc), done + n
                 elapsed = time.monotonic() - begin
                 if elapsed > _SLOW_AFTER and elapsed * head.bytes > seconds * done:
                     raise TooSlowError
             if file.read(_CRC.size) != _CRC.pack(crc) or done != head.bytes:
-                raise damaged(path, "its data are not what was written")
+                raise _damaged(path, "its data are not what was written")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -179,3 +178,7 @@ def _whole(pieces: Iterable[tuple[U8, int]]) -> Iterator[memoryview]:
             yield piece.data
         if size > len(piece):
             yield np.empty(size - len(piece), np.uint8).data
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path} is damaged: {what}; delete it.")
