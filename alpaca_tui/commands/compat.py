@@ -301,8 +301,11 @@ def _engine(path: Path, options: LoadOptions, n_ctx: int, terminal: Terminal) ->
     load = {f.name: getattr(options, f.name) for f in fields(LoadOptions)}
     for name in ("lookup", "saved_states", "cache_type"):
         del load[name]
-    with Engine.load(path, **{**load, "n_ctx": n_ctx, "n_batch": 512}, on_progress=on_progress) as engine:
+    try:
+        loaded = Engine.load(path, **{**load, "n_ctx": n_ctx, "n_batch": 512}, on_progress=on_progress)
+    finally:
         terminal.clear_progress()
+    with loaded as engine:
         try:
             yield engine
         finally:

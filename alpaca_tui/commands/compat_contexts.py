@@ -38,7 +38,10 @@ def session_of(cache: PromptCache, engine: Engine, notice: Callable[[str], objec
         notice("main: session file does not exist, will create")
 
     def save(tokens: Sequence[int]) -> None:
-        state.save(path, engine.identity, model, tokens)
+        try:
+            state.save(path, engine.identity, model, tokens)
+        except UserError as error:  # the text is none the worse
+            notice(f"({error})")
 
     return Session(tokens, None if cache.read_only else save, cache.whole)
 
