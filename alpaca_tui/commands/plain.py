@@ -93,7 +93,8 @@ class PlainChat:
         else:
             self.terminal.hint(f"{model.name} ({model.description}), context {model.n_ctx}")
         end = "Ctrl+Z and Enter end" if sys.platform == "win32" else "Ctrl+D ends"
-        self.terminal.hint(f"Ctrl+C stops a reply, \\ at the end of a line continues it, {end}.\n")
+        line = "\\ at the end of a line " + ("sends" if self.terminal.multiline else "continues it")
+        self.terminal.hint(f"Ctrl+C stops a reply, {line}, {end}.\n")
 
     def _ask(self, message: str) -> p.FinishReason:
         self.session.submit(message)
