@@ -60,6 +60,14 @@ def test_progress(progress: Progress, words: list[str]) -> None:
     assert ("1 min 15 s left" in line) == (progress.done < progress.total)
 
 
+@pytest.mark.parametrize("say", [EN, ZH], ids=["en", "zh"])
+@pytest.mark.parametrize("state", [EngineState.LOADING, EngineState.COMPILING, EngineState.PREFILL])
+def test_at_80_columns_the_estimate_is_there_and_the_key_that_stops(state: EngineState, say: Strings) -> None:
+    waiting = Status(state=state, progress=Progress(state, 7, 23, "attention"), seconds_left=75.0)
+    line = status_line(waiting, 78, say).plain
+    assert time_text(75.0, say) in line and ("^C" in line or "Esc" in line)
+
+
 def test_a_gauge_near_its_end_changes_colour() -> None:
     calm, full = gauge(100, 1000, EN), gauge(900, 1000, EN)
     assert "$act" in str(calm.spans[0].style) and "$now" in str(full.spans[0].style)

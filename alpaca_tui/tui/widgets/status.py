@@ -84,17 +84,15 @@ class StatusBar(Widget):
 
 def status_line(status: Status, width: int, say: Strings) -> Content:
     """The line for `width` cells: of the facts and the keys as many as fit, the first ones first."""
-    facts = (
-        _progress_facts(status, say)
-        if status.progress and _shows_progress(status.state)
-        else _facts(status, width, say)
-    )
+    waiting = status.progress is not None and _shows_progress(status.state)
+    facts = _progress_facts(status, say) if waiting else _facts(status, width, say)
     hints = [_hint(hint, status.keys, say) for hint in hints_for(status) if status.keys[hint[0]]]
     left = facts[0]
     more = facts[1:]
     shown: list[Content] = []
-    # The first keys are worth more than the last facts.
-    for share in (hints[:2], more, hints[2:]):
+    # The first keys are worth more than the last facts; who waits wants one key, and to know how long still.
+    first = 1 if waiting else 2
+    for share in (hints[:first], more, hints[first:]):
         for piece in share:
             used = left.cell_length + sum(part.cell_length + 2 for part in shown)
             if used + piece.cell_length + 2 > width:
@@ -174,11 +172,12 @@ def _progress_facts(status: Status, say: Strings) -> list[Content]:
         glyphs.EMPTY * (BAR - filled), "$rule"
     )
     done, total = amounts(progress)
-    facts = [head + bar, Content(say("progress_of", done=done, total=total))]
-    if progress.state is EngineState.PREFILL:
-        facts[-1] += Content(f" {say('tokens')}")
+    facts = [head + bar]
     if status.seconds_left is not None and progress.done < progress.total:
         facts.append(Content(say("progress_left", time=time_text(status.seconds_left, say))))
+    facts.append(Content(say("progress_of", done=done, total=total)))
+    if progress.state is EngineState.PREFILL:
+        facts[-1] += Content(f" {say('tokens')}")
     if progress.what:
         facts.append(Content(progress.what).truncate(32, ellipsis=True))
     return facts
