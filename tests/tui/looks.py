@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +40,18 @@ def stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "process_memory", lambda: GiB)
     for where in (system, setup):
         monkeypatch.setattr(where, "available_memory", lambda: 6 * GiB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=50 * GiB))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in (
+        "TERM_PROGRAM",
+        "TMUX",
+        "STY",
+        "VTE_VERSION",
+        "WT_SESSION",
+        "KITTY_WINDOW_ID",
+        "XTERM_VERSION",
+    ):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(chat_list, "when_text", lambda *times: "12:34")
     monkeypatch.setattr(TimeLeft, "seconds", property(lambda self: 42.0))
     monkeypatch.setattr(Meter, "speed", property(lambda self: 12.5))
