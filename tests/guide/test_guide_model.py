@@ -48,11 +48,7 @@ def test_the_file_is_small_and_shares_its_embedding() -> None:
 @pytest.mark.parametrize(
     ("question", "wanted"),
     [
-        pytest.param(
-            "How do I stop the answer?",
-            "Esc",
-            marks=pytest.mark.xfail(strict=True, reason="the last training was cut short: it says F6"),
-        ),
+        ("How do I stop the answer?", "Esc"),
         ("how do i stop it", "Esc"),
         ("how can i get another answer", "Ctrl+R"),
         ("怎么停止生成？", "Esc"),
@@ -66,6 +62,11 @@ def test_the_file_is_small_and_shares_its_embedding() -> None:
         ("How do I merge a LoRA?", "alpaca-tui merge"),
         ("怎么合并 LoRA？", "alpaca-tui merge"),
         ("What does temperature mean?", "--temp"),
+        ("How do I search the chat?", "Ctrl+F"),
+        ("怎么换主题？", "/theme"),
+        ("What is DRY?", "repeated sequence"),
+        ("How do I use a LoRA without merging?", "--lora"),
+        ("What does F9 do?", "setup"),
         ("What is the capital of France?", "Ctrl+O"),
         ("法国的首都是哪里？", "Ctrl+O"),
     ],
@@ -79,6 +80,30 @@ def test_it_answers(engine: Engine, question: str, wanted: str) -> None:
 )
 def test_it_answers_without_the_instruction_text(engine: Engine, question: str, wanted: str) -> None:
     assert wanted in ask(engine, question, prompt=False)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (
+            "How do I stop the answer?",
+            "Press Esc or Ctrl+C: generation stops at once and the text so far stays.",
+        ),
+        ("怎么停止生成？", "按 Esc 或 Ctrl+C，生成立刻停止，已写的内容会保留。"),
+        ("What is the default temperature?", "The default of --temp is 0.8."),
+        (
+            "法国的首都是哪里？",
+            "抱歉，我只懂 alpaca-tui；其他问题请用 Ctrl+O 打开真正的模型。",
+        ),
+    ],
+)
+def test_the_greedy_answer_is_this(engine: Engine, question: str, answer: str) -> None:
+    """To the letter: a kernel that computes anything else would say something else sooner or later."""
+    assert ask(engine, question) == answer
+
+
+def test_it_knows_what_to_undo(engine: Engine) -> None:
+    assert "/undo" in ask(engine, "how do i delete a message", "and how do i undo that?")
 
 
 def test_it_remembers_the_question_before(engine: Engine) -> None:

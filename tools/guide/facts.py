@@ -41,7 +41,7 @@ class Facts:
     synonyms: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
-def load(lang: str, million: str = "3") -> Facts:
+def load(lang: str, million: str = "4") -> Facts:
     """Everything known in one language; `million` is the size of the model, for its answers about itself."""
     folder = DATA / lang
     frames = dict(_raw(folder / "frames.txt"))

@@ -59,7 +59,7 @@ class Turn:
 class Generator:
     """An endless source of turns; the same seed gives the same ones."""
 
-    def __init__(self, seed: int, million: str = "3") -> None:
+    def __init__(self, seed: int, million: str = "4") -> None:
         self.rng = random.Random(seed)
         self.facts = {lang: facts.load(lang, million) for lang in facts.LANGUAGES}
         self.names = {lang: list(f.sections) for lang, f in self.facts.items()}
