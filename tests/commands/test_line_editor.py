@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import pytest
 from prompt_toolkit.input import PipeInput, create_pipe_input
@@ -23,6 +24,17 @@ UP, ALT_ENTER, BACKSPACE, LEFT = "\x1b[A", "\x1b\r", "\x7f", "\x1b[D"
 def keys() -> Iterator[PipeInput]:
     with create_pipe_input() as keys:
         yield keys
+
+
+def type_when_loaded(edit: LineEditor, keys: PipeInput, text: str) -> None:
+    """Once two earlier messages are there, which is a moment after the prompt."""
+
+    def wait() -> None:
+        while len(edit._session.default_buffer._working_lines) < 3:
+            time.sleep(0.01)
+        keys.send_text(text)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def editor(keys: PipeInput, multiline: bool = False) -> LineEditor:
@@ -59,7 +71,7 @@ def test_earlier_messages_come_back(keys: PipeInput) -> None:
     edit = editor(keys)
     keys.send_text("一\r二\r")
     assert [edit.read("> ") for _ in range(2)] == ["一", "二"]
-    Timer(0.2, keys.send_text, (UP + UP + "\r",)).start()  # the history is there a moment after the prompt
+    type_when_loaded(edit, keys, UP + UP + "\r")
     assert edit.read("> ") == "一"
 
 
@@ -72,7 +84,7 @@ def test_earlier_messages_come_back_in_another_session(keys: PipeInput, tmp_path
     keys.send_text("一\r" + PASTE.format("two\nlines") + "\r")
     assert [edit.read("> ") for _ in range(2)] == ["一", "two\nlines"]
     edit = reopened()
-    Timer(0.2, keys.send_text, (UP + UP + UP + "\r",)).start()  # a line of the two each
+    type_when_loaded(edit, keys, UP + UP + UP + "\r")  # a line of the two each
     assert edit.read("> ") == "一"
     if os.name == "posix":
         assert path.stat().st_mode & 0o777 == 0o600
