@@ -392,6 +392,8 @@ class ChatActions(BaseApp, inherit_bindings=False):
             self.action_delete_message(questions[-1].id)
 
     def action_undo_delete(self) -> None:
-        if not self.session.undo_remove():
+        if self.session.undo_remove():
+            self.notice.flash(self.strings("message_undeleted"))
+        else:
             self.cannot("nothing_to_undo")
         self.pump()

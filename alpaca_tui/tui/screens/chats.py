@@ -26,6 +26,7 @@ from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.chat_list import ChatList, one_line
 
 AROUND = 10  # rows of the screen that are not chats
+WIDTH, BESIDE = 100, 8  # columns of the page, and of it those beside its text
 SNIPPETS = 200  # rows for which it is looked up where the words stand
 
 # (key shown, action, key of the strings)
@@ -130,17 +131,23 @@ class ChatsScreen(Dialog[None]):
 
     def on_mount(self) -> None:
         self._filter.focus()
-        keys = [
-            Content.from_markup(f"[$act @click=screen.{action}]{key}[/] {self._strings(text)}")
-            for key, action, text in HINTS
-        ]
-        self.query_one("#chats-keys", Static).update(Content("  ").join(keys))
         self.look()
 
     def on_resize(self, event: events.Resize) -> None:
         low = event.size.height < 20
         self.set_class(low, "low")
         self.chats.styles.height = max(event.size.height - AROUND + 3 * low, 1)
+        self._write_hints(min(event.size.width, WIDTH) - BESIDE)
+
+    def _write_hints(self, width: int) -> None:
+        """The keys with their words; a row ends between two of them."""
+        text, used = Content(), 0
+        for key, action, word in HINTS:
+            hint = Content.from_markup(f"[$act @click=screen.{action}]{key}[/] {self._strings(word)}")
+            fits = used + 2 + hint.cell_length <= width
+            text += Content("  " if fits else "\n") + hint if used else hint
+            used = (used + 2 if fits and used else 0) + hint.cell_length
+        self.query_one("#chats-keys", Static).update(text)
 
     @property
     def _filter(self) -> Input:
