@@ -61,7 +61,7 @@ from alpaca_tui.tui.widgets.transcript import Transcript
 from alpaca_tui.tui.widgets.welcome import Welcome
 
 TICK = 1 / 20  # seconds between looks at the engine while it works
-TICK_TYPING = 1 / 14  # while the user types: an input method's window must not flicker
+TICK_TYPING = 1 / 10  # while the user types: an input method's window must not flicker
 EARLY = 0.05  # seconds less, where a key is painted anyway
 TYPING = 0.4  # seconds after a key in which the user counts as typing
 STATUS_SECONDS = 0.25  # between changes of the numbers in the status line
