@@ -26,7 +26,7 @@ from alpaca_tui.tui.strings import Strings
 from alpaca_tui.tui.widgets.chat_list import ChatList, one_line
 
 AROUND = 10  # rows of the screen that are not chats
-WIDTH, BESIDE = 100, 8  # columns of the page, and of it those beside its text
+WIDTH, BESIDE = 100, 5  # columns of the page, and of it those beside its text
 SNIPPETS = 200  # rows for which it is looked up where the words stand
 
 # (key shown, action, key of the strings)
@@ -137,7 +137,7 @@ class ChatsScreen(Dialog[None]):
         low = event.size.height < 20
         self.set_class(low, "low")
         self.chats.styles.height = max(event.size.height - AROUND + 3 * low, 1)
-        self._write_hints(min(event.size.width, WIDTH) - BESIDE)
+        self._write_hints(min(event.size.width * 98 // 100, WIDTH) - BESIDE)
 
     def _write_hints(self, width: int) -> None:
         """The keys with their words; a row ends between two of them."""
