@@ -12,6 +12,7 @@ from tests.program.terminal import CTRL_C, CTRL_Q, ENTER, ESC, Terminal
 
 ARGUMENTS = ("-c", "65536", "-n", "-1", "--temp", "0", "--lang", "en")
 UP, LEFT, BACKSPACE, CTRL_END = "\x1b[A", "\x1b[D", "\x7f", "\x1b[1;5F"
+# Keys in one burst are taken for a paste, whose Enter sends nothing: before Enter the tests wait a moment.
 PASTE = "\x1b[200~{}\x1b[201~"
 
 
@@ -115,6 +116,7 @@ def test_wide_characters_are_edited_one_by_one(parrot: Path, tmp_path: Path) -> 
         terminal.wait("ready")
         terminal.send("你好世界🦙吗" + LEFT * 2 + BACKSPACE + "，" + BACKSPACE + "们")
         terminal.wait("你好世们🦙吗")
+        terminal.read(0.5)
         terminal.send(ENTER)
         terminal.wait(lambda text: "writing" in text and SENTENCE[:3] in text)
         terminal.send(ESC)
@@ -132,7 +134,7 @@ def test_what_is_typed_and_sent_while_the_model_loads_is_answered(parrot: Path, 
         assert "● ready" not in terminal.text
         terminal.send("sent before it was ready 早")
         terminal.wait("sent before it was ready 早", 10)
-        terminal.read(0.5)  # keys in one burst are taken for a paste, whose Enter sends nothing
+        terminal.read(0.5)
         terminal.send(ENTER)
         terminal.wait(lambda text: "sent before it was ready 早" not in text.splitlines()[-2])
         terminal.send("and a draft")
