@@ -95,7 +95,7 @@ TEXTS = {
     "welcome_none": "No model is open yet. Ctrl+O opens one.",
     "welcome_try": "Try one of these",
     "example_guide_1": "How do I open a real model?",
-    "example_guide_2": "Which keys stop a reply and go on with it?",
+    "example_guide_2": "How do I stop the answer?",
     "example_guide_3": "How do I quantise a model to q4_0?",
     "example_model_1": "Explain in three sentences how a bicycle stays upright.",
     "example_model_2": "Give me five ideas for a quiet weekend at home.",

@@ -94,7 +94,7 @@ TEXTS = {
     "welcome_none": "还没有打开模型。按 Ctrl+O 打开。",
     "welcome_try": "可以试试",
     "example_guide_1": "怎样打开一个真正的模型？",
-    "example_guide_2": "按什么键停止回答，又怎样继续？",
+    "example_guide_2": "怎样停止回答？",
     "example_guide_3": "怎样把模型量化成 q4_0？",
     "example_model_1": "用三句话解释自行车为什么不会倒。",
     "example_model_2": "给我五个在家安静过周末的主意。",
