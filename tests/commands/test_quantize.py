@@ -154,6 +154,7 @@ def test_ctrl_c_leaves_nothing_behind(source: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(RowConverter, "run", interrupted)
     monkeypatch.setattr("sys.argv", ["alpaca-tui", "quantize", str(source), "2"])
+    monkeypatch.setattr("signal.signal", lambda *args: None)
     with pytest.raises(SystemExit) as left:
         cli.run()
     assert left.value.code == 130
