@@ -31,8 +31,10 @@ class Meter:
     def update(self, tokens: int) -> None:
         """Takes in how many tokens the reply has so far."""
         now = self._clock()
-        if not tokens or (self._recent and (now - self._recent[-1][0] < SAMPLE / 4)):
+        if not tokens or (self._recent and now - self._recent[-1][0] < SAMPLE / 4):
             return
+        if self._recent and tokens < self._recent[-1][1]:
+            self._recent.clear()  # a reply that goes on is counted anew
         self._recent.append((now, tokens))
         while len(self._recent) > 2 and now - self._recent[1][0] >= SECONDS:
             self._recent.popleft()

@@ -51,6 +51,16 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
     assert meter.speed == 0 and not meter.samples
 
 
+def test_a_reply_that_goes_on_is_never_slower_than_nothing() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    for tokens in (100, 110, 2, 12, 22):
+        clock.now += 0.5
+        meter.update(tokens)
+        assert meter.speed >= 0
+    assert meter.speed == pytest.approx(20)
+
+
 def test_samples_of_a_very_long_reply_are_thinned_out() -> None:
     clock = Clock()
     meter = Meter(clock)
