@@ -12,7 +12,7 @@ import time
 
 from alpaca_tui.tui.base import BaseApp
 
-RARE = 100  # times the middle generation is collected for one full collection, where no pause comes
+RARE = 400  # times the middle generation is collected for one full collection, where no pause comes
 QUIET = 1.0  # seconds without work and keys before one
 
 
