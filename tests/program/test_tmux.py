@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.program.parrot import SENTENCE
-from tests.program.terminal import WAIT_SECONDS, environment
+from tests.program.terminal import HAND, WAIT_SECONDS, environment
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -70,6 +70,8 @@ def tmux(parrot: Path, tmp_path: Path) -> Iterator[Tmux]:
 def test_it_talks_resizes_and_copies(tmux: Tmux) -> None:
     tmux.wait(lambda text: "ready" in text)
     tmux("send-keys", "-l", "你好 hello")
+    tmux.wait(lambda text: "你好 hello" in text)
+    time.sleep(HAND)
     tmux("send-keys", "Enter")
     tmux.wait(lambda text: "ready" in text and SENTENCE in text.replace("\n ▎ ", ""))
     for columns, rows in ((120, 40), (60, 20), (200, 60)):
