@@ -112,7 +112,7 @@ class Terminal:
     def send(self, keys: str) -> None:
         """Types. Enter comes a little after the rest, as from a hand and unlike from an input method."""
         text = keys.removesuffix(ENTER)
-        if text and text != keys:
+        if text != keys:
             self.child.send(text.encode("utf-8"))
             time.sleep(HAND)
             keys = ENTER
